@@ -168,16 +168,16 @@ class _Walker:
                     raise self._missing()
                 header.values[tag] = bytes(self.buffer[value : value + length])
             elif length == UNDEFINED or tag in GROUPS or tag in REGIONS or tag in PROCEDURES:
-                position = self.sequence(value, length, vr, tag, 1)
+                context = tag if tag in GROUPS or tag in REGIONS or tag in PROCEDURES else 0
+                # An UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2, note 2).
+                position = self.sequence(value, length, context, 1, explicit=self.explicit and vr != b"UN")
                 continue
             position = value + length
             if position > self.end:
                 raise self._missing()
 
-    def sequence(self, position: int, length: int, vr: bytes, context: int, depth: int) -> int:
+    def sequence(self, position: int, length: int, context: int, depth: int, *, explicit: bool) -> int:
         """Walk a sequence's items and return the offset after it. ``context`` is the tag looked into, or 0."""
-        # An UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2, note).
-        explicit = self.explicit and vr != b"UN"
         if depth > DEEPEST:
             raise _Bad(Reason.UNREADABLE)
         stop = position + length if length != UNDEFINED else 0
@@ -206,7 +206,8 @@ class _Walker:
                 return value
             below = self._context(context, tag)
             if size == UNDEFINED or below:
-                position = self.sequence(value, size, vr, below, depth + 1)
+                inner = explicit and vr != b"UN"
+                position = self.sequence(value, size, below, depth + 1, explicit=inner)
                 continue
             position = value + size
             if position > self.end:
