@@ -30,7 +30,14 @@ BOMB_FROM: Final = 1 << 30
 BOMB_RATIO: Final = 100
 """An archive that would unpack to over 1 GiB and to over 100 times its size is taken for a bomb."""
 
-_ARCHIVE_FAULTS: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_ARCHIVE_FAULTS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class UnreadableInstance(InputError):  # noqa: N818 - named for what it is about
@@ -178,7 +185,9 @@ class Source:
         """Return every component of every DICOM file's path once, the names inside an archive included."""
         parts: dict[str, None] = {}
         for whole in (self._root, *(entry.path for entry in self._entries)):
-            parts.update(dict.fromkeys(part for part in whole.replace("\\", "/").split("/") if part.strip(".")))
+            parts.update(
+                dict.fromkeys(part for part in whole.replace("\\", "/").split("/") if part.strip("."))
+            )
         if self._archive:
             # A ZIP without the UTF-8 flag is read as code page 437, but is often UTF-8 or Latin-1.
             for part in list(parts):
@@ -251,7 +260,9 @@ def _open_archive(path: str) -> zipfile.ZipFile:
         if len(members) > MOST_MEMBERS or total > LARGEST_ARCHIVE:
             raise InputError("The ZIP file holds more than can be handled safely.")
         if total > BOMB_FROM and total > BOMB_RATIO * size:
-            raise InputError("The ZIP file would unpack to far more than a study can be, so it is not opened.")
+            raise InputError(
+                "The ZIP file would unpack to far more than a study can be, so it is not opened."
+            )
     except InputError:
         archive.close()
         raise

@@ -114,7 +114,8 @@ def group_studies(instances: Iterable[SurveyedInstance]) -> tuple[Study, ...]:
     dated = []
     for uid, members in groups.items():
         date, time = max(
-            (_date(member.study_date.reveal()), member.study_time.reveal().replace(":", "")) for member in members
+            (_date(member.study_date.reveal()), member.study_time.reveal().replace(":", ""))
+            for member in members
         )
         dated.append(((date, time, uid), members))
     dated.sort(key=lambda pair: pair[0], reverse=True)

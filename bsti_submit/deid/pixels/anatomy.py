@@ -109,14 +109,18 @@ _HEAD_WORDS: Final = frozenset(
     "aca pca gk".split()
 )
 """Short words and abbreviations that mean a head only where they stand alone."""
-_HEAD_SCRIPT: Final = re.compile("[头頭颅顱脑腦颈頸頚顔颜脳鼻眼]|面部|全身|머리|두부|두경부|뇌|안면|경부|رأس|دماغ|وجه|ראש|מוח")
+_HEAD_SCRIPT: Final = re.compile(
+    "[头頭颅顱脑腦颈頸頚顔颜脳鼻眼]|面部|全身|머리|두부|두경부|뇌|안면|경부|رأس|دماغ|وجه|ראש|מוח"
+)
 
 _CHEST_STEMS: Final = (
     "chest thora lung pulm bronch pleur mediast cardi coron heart hrct ctpa covid pneumo rib ribs stern "
     "brust lunge borst tora torac poumon pecho torax coeur corazon pulmao polmon cuore herz klatk pluc hrudn plic "
     "mellkas tudo gogus akciger keuhko rinta θωρακ πνευμ грудн легк"
 ).split()
-_CHEST_WORDS: Final = frozenset("cxr pe tap cap tapct ctcap cttap ctca cac tho thx cor ctc ldct uip ild".split())
+_CHEST_WORDS: Final = frozenset(
+    "cxr pe tap cap tapct ctcap cttap ctca cac tho thx cor ctc ldct uip ild".split()
+)
 _CHEST_SCRIPT: Final = re.compile("[胸肺]|心脏|心臓|흉부|폐|صدر|חזה")
 _OTHER_STEMS: Final = (
     "abdo pelvi pelvis liver hepat renal kidney kub urogr colon bowel knee hip femur ankle foot hand wrist elbow "
@@ -166,7 +170,9 @@ def _fold(text: str) -> tuple[str, tuple[str, ...]]:
     A word is also cut where lower case turns to upper, since protocols are named ``ThoraxHeadRoutine``.
     """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    plain = unicodedata.normalize("NFKD", apart).casefold().replace("ł", "l").replace("ı", "i").replace("ø", "o")
+    plain = (
+        unicodedata.normalize("NFKD", apart).casefold().replace("ł", "l").replace("ı", "i").replace("ø", "o")
+    )
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     words = re.findall(r"[^\W\d_]+", plain)
     # Pairs too, so that "whole body", "c spine" and "corps entier" meet their stems.
@@ -196,7 +202,10 @@ def _names_other(text: str) -> bool:
 
 
 def _prefixes(stems: Iterable[str]) -> tuple[str, ...]:
-    return tuple("".join(c for c in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(c)) for stem in stems)
+    return tuple(
+        "".join(c for c in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(c))
+        for stem in stems
+    )
 
 
 _HEAD_PREFIXES: Final = _prefixes(_HEAD_STEMS)

@@ -79,7 +79,9 @@ def encode_frames(
     return coded
 
 
-def _encode(native: memoryview, rows: int, columns: int, bits_allocated: int, bits_stored: int) -> bytes | None:
+def _encode(
+    native: memoryview, rows: int, columns: int, bits_allocated: int, bits_stored: int
+) -> bytes | None:
     """Code one frame and decode it again; None unless the values are the same."""
     dtype = np.dtype("u1" if bits_allocated == 8 else "<u2")  # noqa: PLR2004
     try:
@@ -87,7 +89,11 @@ def _encode(native: memoryview, rows: int, columns: int, bits_allocated: int, bi
         decoded, facts = jpeg_ls.decode_buffer(stream)
     except Exception:  # noqa: BLE001 - whatever cannot be coded stays as it is
         return None
-    if facts.get("width") != columns or facts.get("height") != rows or facts.get("bits_per_sample") != bits_stored:
+    if (
+        facts.get("width") != columns
+        or facts.get("height") != rows
+        or facts.get("bits_per_sample") != bits_stored
+    ):
         return None
     if not np.array_equal(np.frombuffer(decoded, dtype), np.frombuffer(native, dtype)):
         return None
@@ -123,7 +129,9 @@ def decoded_high_bits_clean(
     """
     for frame in frames:
         try:
-            values = _decode(bytes(frame), transfer_syntax_uid, rows, columns, samples, bits_allocated, signed, photometric)
+            values = _decode(
+                bytes(frame), transfer_syntax_uid, rows, columns, samples, bits_allocated, signed, photometric
+            )
         except Exception:  # noqa: BLE001 - any codec may raise anything; none may quote a value
             return None
         if values is None or values.size != rows * columns * samples:

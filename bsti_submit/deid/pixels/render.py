@@ -89,7 +89,9 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return (values.astype(np.float32) * (255 / top)).astype(np.uint8)
 
 
-def _normalise(values: NDArray[Any], dataset: Dataset, frame: int, *, full_range: bool) -> NDArray[np.float32]:
+def _normalise(
+    values: NDArray[Any], dataset: Dataset, frame: int, *, full_range: bool
+) -> NDArray[np.float32]:
     """Return values from 0 to 1: by the header's window or VOI LUT, or from the least to the greatest."""
     if full_range:
         return _between(values, float(values.min()), float(values.max()))
@@ -98,7 +100,9 @@ def _normalise(values: NDArray[Any], dataset: Dataset, frame: int, *, full_range
     if window is None and table:
         return _looked_up(values, table[0])
     if window is None:
-        low, high = np.percentile(values[:: max(1, values.shape[0] // 512)], (_LOW_PERCENTILE, _HIGH_PERCENTILE))
+        low, high = np.percentile(
+            values[:: max(1, values.shape[0] // 512)], (_LOW_PERCENTILE, _HIGH_PERCENTILE)
+        )
         return _between(values, float(low), float(high))
     centre, width = window
     slope, intercept = _rescale(dataset, frame)
@@ -166,7 +170,12 @@ def tile(text: str, size: int = TILE) -> bytes:
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, size - 1, size - 1), outline=120)
     draw.multiline_text(
-        (size / 2, size / 2), f"This image cannot be shown:\n{text}", fill=_INK, anchor="mm", align="center", font=_font()
+        (size / 2, size / 2),
+        f"This image cannot be shown:\n{text}",
+        fill=_INK,
+        anchor="mm",
+        align="center",
+        font=_font(),
     )
     return _png(image, _CANNOT_BE_SHOWN)
 
@@ -207,5 +216,7 @@ def contact_sheet(pictures: Sequence[tuple[bytes, str]], *, columns: int = 6, si
             continue
         picture.thumbnail((side, side), Image.Resampling.BOX)
         sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
-        draw.text((left + side / 2, top + side + 2), caption, fill=(_INK, _INK, _INK), anchor="ma", font=_font())
+        draw.text(
+            (left + side / 2, top + side + 2), caption, fill=(_INK, _INK, _INK), anchor="ma", font=_font()
+        )
     return _png(sheet)

@@ -116,6 +116,7 @@ class ReviewServer:
         self._thumbnails: dict[tuple[int, bool], bytes] = {}
         self._kept = 0
         self._shown: dict[int, set[int]] = {}
+        self._unshowable: set[int] = set()
         self._over = threading.Event()
         self._active = time.monotonic()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
@@ -214,7 +215,9 @@ class ReviewServer:
                 self._kept += len(png)
                 if self._kept < _THUMBNAILS_KEPT:
                     self._thumbnails[key] = png
-            elif not is_tile(png):
+            elif is_tile(png):
+                self._unshowable.add(index)
+            else:
                 self._shown.setdefault(index, set()).add(frame)
         return png
 
@@ -231,6 +234,10 @@ class ReviewServer:
             if verdict is Verdict.CLEARED:
                 if not item.clearable:
                     raise DecisionRefused("This image cannot be cleared: leave it out, or reject it.")
+                if index in self._unshowable:
+                    raise DecisionRefused(
+                        "It cannot be shown, so it cannot be cleared: leave it out, or reject it."
+                    )
                 if len(self._shown.get(index, ())) < item.frames:
                     raise DecisionRefused(
                         "It cannot be cleared before it has been looked at."

@@ -154,7 +154,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
     def _open(self, token: str) -> None:
         session = self.review.access.exchange(token)
         if session is None:
-            self._text(HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal.")
+            self._text(
+                HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal."
+            )
             return
         self.review.touch()
         cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
@@ -167,6 +169,8 @@ class ReviewHandler(BaseHTTPRequestHandler):
         elif path in _STATIC:
             name, kind = _STATIC[path]
             self._send(HTTPStatus.OK, _static(name), kind)
+        elif path == "/favicon.ico":
+            self._send(HTTPStatus.NO_CONTENT, b"", "image/png")
         elif path == "/state":
             self._json(self.review.state())
         elif path.startswith("/picture/"):
@@ -211,7 +215,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError, IndexError):
             self._json({"error": "This request is not understood."}, HTTPStatus.BAD_REQUEST)
         except Exception:  # noqa: BLE001 - whatever the caller's store raised, its text stays here
-            self._json({"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            self._json(
+                {"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR
+            )
         else:
             self._json({"index": index, "verdict": verdict or ""})
 

@@ -106,6 +106,7 @@ function show(index) {
   current = index;
   frame = 0;
   full = false;
+  if (byId("stage").classList.contains("zoomed")) toggleZoom();
   const item = state.items[current];
   byId("ref").textContent = item.ref;
   byId("caption").textContent = item.caption;
@@ -142,11 +143,16 @@ function toggleZoom(event) {
   const box = stage.getBoundingClientRect();
   const x = event && event.clientX ? (event.clientX - box.left) / box.width : 0.5;
   const y = event && event.clientY ? (event.clientY - box.top) / box.height : 0.5;
+  const fit = Math.min(box.width / large.naturalWidth, box.height / large.naturalHeight);
+  const scale = Math.max(1, 2 * fit);
   const zoomed = stage.classList.toggle("zoomed");
   byId("zoom").setAttribute("aria-pressed", String(zoomed));
+  large.style.width = zoomed ? `${scale * large.naturalWidth}px` : "";
   if (zoomed) {
-    stage.scrollLeft = x * large.naturalWidth - box.width / 2;
-    stage.scrollTop = y * large.naturalHeight - box.height / 2;
+    // From the place in the fitted image, whose margins are no part of it, to the same place in the large one.
+    const inside = (at, side, natural) => ((at - 0.5) * side) / (fit * natural) + 0.5;
+    stage.scrollLeft = inside(x, box.width, large.naturalWidth) * scale * large.naturalWidth - box.width / 2;
+    stage.scrollTop = inside(y, box.height, large.naturalHeight) * scale * large.naturalHeight - box.height / 2;
   }
 }
 
@@ -193,7 +199,6 @@ function dragToMove() {
   let start = null;
   let moved = false;
   stage.addEventListener("pointerdown", (event) => {
-    if (event.target.closest("#other")) return;
     start = { x: event.clientX, y: event.clientY, left: stage.scrollLeft, top: stage.scrollTop };
     moved = false;
   });
@@ -229,7 +234,10 @@ async function start() {
   document.body.classList.add(state.mode);
   byId("title").textContent = state.title;
   document.title = state.title;
-  if (state.mode !== "decide") byId("done").textContent = "I have seen these images";
+  if (state.mode !== "decide") {
+    byId("done").textContent = "I have seen these images";
+    byId("privacy").textContent = "The de-identified images as they would be sent. This page comes from this computer alone.";
+  }
   if (state.notes.length) {
     byId("notes").hidden = false;
     for (const note of state.notes) {
