@@ -69,12 +69,12 @@ class Harvest:
         self._known.dates |= dates_in(folded, short=False) - _DUMMY_DATES
         common = ordinary()
         for chunk in re.split(r"[\s_./\\,;()\[\]{}^=+-]+", folded):
-            digits = sum(character.isdigit() for character in chunk)
-            if digits:
-                squeezed = squeeze(chunk)
-                if len(squeezed) >= 6 and digits >= 3 and len(squeezed.strip("0")) >= 6:  # noqa: PLR2004
-                    self._known.word(squeezed, Kind.PATH)
-                self._known.number(chunk, Kind.PATH, shortest=7)
+            squeezed = squeeze(chunk)
+            # A serial number of a file, such as IM00012, is no identifier; A123456 may be one.
+            digits = "".join(character for character in squeezed if character.isdecimal()).lstrip("0")
+            if len(digits) >= 5 and len(squeezed) >= 6:  # noqa: PLR2004
+                self._known.word(squeezed, Kind.PATH)
+            self._known.number(chunk, Kind.PATH, shortest=7)
             for word in words(chunk):
                 if word.isalpha() and word not in STOP and word not in common:
                     for spelling in transliterations(word):
@@ -96,9 +96,14 @@ class Harvest:
         if codec is None:
             codec = codec_of(found.charset) or "latin-1"
             self._codecs[found.charset] = codec
-        texts = decodings(found.raw.strip(b" \0"), codec)
+        raw = found.raw.strip(b" \0")
+        declared = decodings(raw, codec)[0]
         # The declared reading, and UTF-8 where it holds: other guesses would make identifiers out of noise.
-        return tuple(text for text in texts[:2] if "\ufffd" not in text) or texts[:1]
+        try:
+            other = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return (declared,)
+        return (other,) if "\ufffd" in declared else tuple(dict.fromkeys((declared, other)))
 
     def _take(self, found: Found) -> None:
         kind = KIND_OF_TAG.get(found.tag)

@@ -23,7 +23,8 @@ _EVERYDAY = frozenset(
     reconstruction rib ribs right room routine sag sagittal scan scanner scout series sharp short shoulder single skull
     small smooth soft spine spiral spleen standard sternum study supine surgery surview theatre thin thorax thoracic
     tissue topogram tra trachea transverse trauma triage tube unit upper upright vein venous very view ward wide window
-    with without xray
+    with without xray suite royal trust nhs foundation university centre center city county infirmary street road
+    lane avenue unit health
     anonymous archive backup case cases copy data desktop dcm dicom dicomdir documents download downloads export
     exported file files folder home image img import input local media mnt output pacs private public root sample
     scans share shared sop study studies temp test testing tmp user users volume volumes work zip
