@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test nightly bench format lock clean
+.PHONY: demo test nightly bench format generate lock clean
 
 demo: $(STAMP)
 	$(BIN)/bsti-submit demo
@@ -37,3 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+
+# Recipes, allow-lists and documents that are made from the standard's table and the profiles.
+generate: $(STAMP)
+	$(BIN)/python tools/generate.py
