@@ -28,8 +28,14 @@ class Characters:
     def __init__(self, value: bytes = b"") -> None:
         self._terms = tuple(term.strip(b" \0").decode("ascii", "replace") for term in value.split(b"\\"))
 
-    def decode(self, value: Buffer, vr: str) -> str:
+    def decode(self, value: Buffer, vr: str, *, guess: bool = False) -> str:
         """Return a value as text, without its padding.
+
+        Parameters
+        ----------
+        guess
+            Where no character set is stated but the text is not ASCII, read it as Latin-1. Safe only for text of
+            which no more than allowed words will stay.
 
         Raises
         ------
@@ -43,6 +49,8 @@ class Characters:
             return raw.decode("ascii", "replace").rstrip(" \0").translate(_CONTROLS)
         from pydicom.charset import decode_bytes  # noqa: PLC0415
 
+        if guess and self._terms == ("",):
+            return raw.decode("latin-1").rstrip(" \0").translate(_CONTROLS)
         encodings = _encodings(self._terms)
         delimiters = _DELIMITERS.get(vr, _USUAL)
         parts = [decode_bytes(raw, list(encodings), delimiters)]

@@ -30,6 +30,8 @@ _MEASURE: Final = re.compile(
 _KERNEL: Final = re.compile(r"(?:[abchstu][rvfluhpcq]?\d{2}[fsh]?(?:\d)?|i\d{2}f|q\d{2}[fs]|t\d{2}[fs]|u\d{2}[us]|d\d{2}[sf]|fc\d{2}|y[abcd]|e[bc])", re.I)
 """Reconstruction kernels of the large makers: B60f, Br40d, I70f, D40s, Bl57d, FC51, YA, EB."""
 _KERNEL_D: Final = re.compile(r"(?:br|bl|bv|bf|hr|hv|hf|qr|qv|tr|ur|sa|sd)\d{2}[a-z]?(?:\\?\d)?", re.I)
+_VERSION: Final = re.compile(r"v[a-z]{0,2}\d{1,2}[a-z]?(?:\.\d{1,2}){0,3}|\d{1,2}(?:\.\d{1,2}){2,3}", re.I)
+"""Versions of software: VA48A, VC40, V11.0, 3.6.6."""
 _TIMES: Final = re.compile(r"\d{1,3}x\d{1,3}(?:[.,]\d{1,2})?", re.I)
 _SEPARATORS: Final = re.compile(r"[ \t\r\n]+")
 _PAIRS: Final = frozenset(
@@ -130,7 +132,7 @@ class Descriptors:
             return True
         if _NUMBER.fullmatch(word) or _MEASURE.fullmatch(word) or _TIMES.fullmatch(word):
             return True
-        if _KERNEL.fullmatch(word) or _KERNEL_D.fullmatch(word):
+        if any(form.fullmatch(word) for form in (_KERNEL, _KERNEL_D, _VERSION)):
             return True
         return self._is_compound(word, known)
 

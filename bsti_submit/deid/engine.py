@@ -264,7 +264,7 @@ class _Instance:
             return encode(tag, vr, self.scope.pseudonym.encode())
         if action is Action.UID:
             return self._uids(tag, vr, value)
-        text = characters.decode(value, vr)
+        text = characters.decode(value, vr, guess=action is Action.CLEAN_TEXT)
         if action is Action.SHIFT_DATE:
             return self._dates(tag, vr, text, rule.value)
         self.counts["cleaned"] += 1
@@ -312,6 +312,8 @@ class _Instance:
         if not has_form(vr, bytes(value) if vr in _BINARY else bytes(bare)) if vr not in BULK else False:
             self.counts["malformed"] += 1
             return None
+        if vr == "TM" and b":" in bytes(bare):
+            bare, raw = bytes(bare).replace(b":", b""), None  # the old form of PS3.5 6.2
         if vr == "CS" and self._names_somebody(bytes(bare).decode("ascii", "replace")):
             self.counts["removed"] += 1
             return None

@@ -139,19 +139,16 @@ def clean_encapsulated(
     try:
         frames = _frames(offsets, fragments, layout.frames, transfer_syntax_uid)
         cleaned = []
-        precision = 0
         for frame in frames:
             if transfer_syntax_uid == RLE:
-                clean, bits = _clean_rle(frame, layout), layout.bits_allocated
+                cleaned.append(_clean_rle(frame, layout))
             elif transfer_syntax_uid in JPEG_2000:
-                clean, bits = _clean_j2k(frame, layout)
+                cleaned.append(_clean_j2k(frame, layout))
             else:
-                clean, bits = _clean_jpeg(frame, layout, lossless_ls=transfer_syntax_uid in JPEG_LS)
-            cleaned.append(clean)
-            precision = max(precision, bits)
+                cleaned.append(_clean_jpeg(frame, layout, lossless_ls=transfer_syntax_uid in JPEG_LS))
     except (_Unclear, struct.error, IndexError, ValueError):
         return Refusal(Reason.PIXEL_CODING, "PixelData")
-    return EncapsulatedPixels(tuple(cleaned), needs_check=precision > layout.bits_stored)
+    return EncapsulatedPixels(tuple(cleaned))
 
 
 def _frames(
@@ -189,8 +186,8 @@ def _frames(
     return frames
 
 
-def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> tuple[bytes, int]:
-    """Return a JPEG (ITU-T T.81) or JPEG-LS (T.87) frame without COM and APPn, and its precision in bits."""
+def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> bytes:
+    """Return a JPEG (ITU-T T.81) or JPEG-LS (T.87) frame without COM and APPn."""
     if frame[:2] != b"\xff\xd8":
         raise _Unclear
     kept = [b"\xff\xd8"]
@@ -239,7 +236,7 @@ def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> tupl
         raise _Unclear
     if adobe is not None and layout.samples == 3:  # noqa: PLR2004
         kept.insert(1, _ADOBE + bytes([min(adobe, 2)]))
-    return b"".join(kept), precision
+    return b"".join(kept)
 
 
 def _scan_end(frame: bytes, position: int) -> int:
@@ -258,15 +255,15 @@ def _scan_end(frame: bytes, position: int) -> int:
             return position
 
 
-def _clean_j2k(frame: bytes, layout: PixelLayout) -> tuple[bytes, int]:
-    """Return a JPEG 2000 codestream (ITU-T T.800 A) without comments, and its largest precision in bits."""
+def _clean_j2k(frame: bytes, layout: PixelLayout) -> bytes:
+    """Return a JPEG 2000 codestream (ITU-T T.800 A) without comments."""
     if frame[4:8] == b"jP  ":
         frame = _codestream(frame)
     if frame[:4] != b"\xff\x4f\xff\x51":
         raise _Unclear
     kept = [b"\xff\x4f"]
     position = 2
-    precision = 0
+    sized = False
     while True:
         marker, length, end = _segment(frame, position)
         if marker == 0xFF90:  # noqa: PLR2004 - SOT: the main header is over
@@ -278,7 +275,7 @@ def _clean_j2k(frame: bytes, layout: PixelLayout) -> tuple[bytes, int]:
                 raise _Unclear
             if length != 38 + 3 * components:
                 raise _Unclear
-            precision = max((frame[position + 40 + 3 * index] & 0x7F) + 1 for index in range(components))
+            sized = True
         if marker not in _J2K_MAIN:
             raise _Unclear
         if marker != 0xFF64:  # noqa: PLR2004 - COM
@@ -287,10 +284,10 @@ def _clean_j2k(frame: bytes, layout: PixelLayout) -> tuple[bytes, int]:
     while frame[position : position + 2] == b"\xff\x90":
         part, position = _tile_part(frame, position)
         kept.append(part)
-    if frame[position : position + 2] != b"\xff\xd9" or not precision:
+    if frame[position : position + 2] != b"\xff\xd9" or not sized:
         raise _Unclear
     kept.append(b"\xff\xd9")
-    return b"".join(kept), precision
+    return b"".join(kept)
 
 
 _J2K_MAIN: Final = frozenset((0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF64))

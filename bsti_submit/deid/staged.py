@@ -80,13 +80,9 @@ class NativePixels:
 
 @dataclass(frozen=True, slots=True)
 class EncapsulatedPixels:
-    """Compressed pixels, one fragment a frame, every segment that is not picture removed.
-
-    ``needs_check``: the coding could hold more bits than Bits Stored, so that the decoded words must be looked at.
-    """
+    """Compressed pixels, one fragment a frame, every segment that is not picture removed."""
 
     frames: tuple[Buffer, ...] = field(repr=False)
-    needs_check: bool = False
 
 
 Pixels: TypeAlias = NativePixels | EncapsulatedPixels

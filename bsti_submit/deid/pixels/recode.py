@@ -7,7 +7,7 @@ bits above it.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import jpeg_ls
 import numpy as np
@@ -142,6 +142,48 @@ def decoded_high_bits_clean(
         if int(wide.min()) < low or int(wide.max()) >= 1 << bits_stored:
             return False
     return True
+
+
+class Shape(Protocol):
+    """How the samples of a frame are read."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def allocated(self) -> int: ...
+    @property
+    def signed(self) -> bool: ...
+
+
+def decode_samples(frame: bytes, transfer_syntax_uid: str, shape: Shape) -> bytes:
+    """Decode one compressed frame to little-endian samples, with no bit masked: for the final check.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded; the text of a decoder's own error is not passed on.
+    """
+    try:
+        values = _decode(
+            frame,
+            transfer_syntax_uid,
+            shape.rows,
+            shape.columns,
+            shape.samples,
+            shape.allocated,
+            shape.signed,
+            "MONOCHROME2" if shape.samples == 1 else "RGB",
+        )
+    except Exception:  # noqa: BLE001 - any codec may raise anything; none may quote a value
+        values = None
+    if values is None:
+        raise ValueError("the frame cannot be decoded")
+    width = shape.allocated // 8
+    return values.astype(f"<{'i' if shape.signed else 'u'}{width}").tobytes()
 
 
 def _decode(
