@@ -32,7 +32,11 @@ _COMMON: Final = frozenset(
     "center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable "
     "adult child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof".split()
 )
-"""Words that stand in names of places and people and yet name nobody."""
+"""Words that stand in names of places and yet name nobody."""
+_TITLES: Final = frozenset(
+    "dr mr mrs ms miss prof sir dame sr jr none unknown anonymous anonymised anonymized removed redacted deidentified".split()
+)
+"""Words that stand where a person's name is and yet name nobody."""
 
 
 class KnownWords:
@@ -50,7 +54,7 @@ class KnownWords:
 
     def add_text(self, text: Identified[str]) -> None:
         """Gather the words of one text that names somebody."""
-        self._take(text.reveal(), SHORTEST_NAME)
+        self._take(text.reveal(), SHORTEST_WORD, _COMMON)
 
     def contains(self, token: str) -> bool:
         """Whether a token, case and accents aside, is one of them."""
@@ -78,12 +82,12 @@ class KnownWords:
             text = Characters(character_set).decode(value, vr)
         except (UnknownCharacterSet, LookupError, ValueError):
             text = bytes(value).decode("latin-1")
-        self._take(text, SHORTEST_NAME if is_name else SHORTEST_WORD)
+        self._take(text, SHORTEST_NAME if is_name else SHORTEST_WORD, _TITLES if is_name else _COMMON)
 
-    def _take(self, text: str, shortest: int) -> None:
+    def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
         for token in re.findall(r"[^\W_]+", plain):
-            if len(token) >= shortest and token not in _COMMON and not (token.isdigit() and len(token) < 4):  # noqa: PLR2004
+            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):  # noqa: PLR2004
                 self._words.add(token)
         squashed = "".join(re.findall(r"[^\W_]+", plain))
         if any(character.isdigit() for character in squashed) and len(squashed) >= 4:  # noqa: PLR2004

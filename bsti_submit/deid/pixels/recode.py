@@ -13,6 +13,7 @@ import jpeg_ls
 import numpy as np
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
+from pydicom.uid import UID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,11 +202,11 @@ def _decode(
         return np.frombuffer(decoded, "u1" if facts["bits_per_sample"] <= 8 else "<u2")  # noqa: PLR2004
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values
-        array, _ = get_decoder(transfer_syntax_uid).as_array(
+        array, _ = get_decoder(UID(transfer_syntax_uid)).as_array(
             encapsulate([frame]),
             index=0,
             raw=True,
-            transfer_syntax_uid=transfer_syntax_uid,
+            transfer_syntax_uid=UID(transfer_syntax_uid),
             rows=rows,
             columns=columns,
             samples_per_pixel=samples,
