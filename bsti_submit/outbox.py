@@ -297,7 +297,11 @@ class Outbox:
 
     @staticmethod
     def _move_in(staged: Path, path: Path) -> None:
-        os.replace(staged, path)
+        try:
+            os.replace(staged, path)
+        except FileNotFoundError:
+            if not path.exists():  # unless another process, opening the outbox, has finished this very move
+                raise
         if os.name == "posix":
             for folder in {path.parent, staged.parent}:
                 descriptor = os.open(folder, os.O_RDONLY)
