@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bsti_submit.registry.terminal import main
+from bsti_submit.cli.registry import app
 
 if __name__ == "__main__":
-    main()
+    app(prog_name="bsti-submit registry")
