@@ -110,9 +110,9 @@ class StoredZip:
                 digest.update(whole[start : min(start + _BLOCK, entry.offset + entry.size)])
         return digest.hexdigest()
 
-    def open(self, entry: Entry) -> io.BufferedReader:
+    def open(self, entry: Entry) -> io.RawIOBase:
         """Return a file as a stream, without a copy of it in memory."""
-        return io.BufferedReader(_Window(self._map, entry.offset, entry.size))
+        return _Window(self._map, entry.offset, entry.size)
 
     def _read(self, max_entries: int) -> dict[str, Entry]:
         self._check_end(max_entries)

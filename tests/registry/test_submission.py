@@ -35,7 +35,7 @@ def test_whole_submission(sender: Sender, package: Package):
     assert sender.offset(address) == half
     assert sender.patch(address, half, package.data[half:]).status_code == 204
     answer = sender.submit(package, **{"Idempotency-Key": "k" * 20})
-    assert answer.status_code == 202
+    assert answer.status_code == 202, answer.text
     receipt = answer.json()["receipt"]
     assert receipt["case_id"] == package.case_id
     assert receipt["package_sha256"] == package.sha256
@@ -148,7 +148,7 @@ def test_withdrawal_is_final_and_repeats(sender: Sender, package: Package):
     sender.send(package)
     url = f"/v1/cases/{package.case_id}/withdrawal"
     answer = sender.http.post(url, json={"reason": "consent-withdrawn"})
-    assert answer.status_code == 202
+    assert answer.status_code == 202, answer.text
     assert answer.json()["state"] == "withdrawn"
     verify(sender, answer.json()["receipt"])
     assert sender.http.post(url, json={"reason": "other", "urgent": True}).json() == answer.json()
@@ -173,7 +173,7 @@ def test_withdrawal_before_receipt(sender: Sender, package: Package):
     sender.put(package)
     address = sender.create(package).headers["location"]
     answer = sender.http.post(f"/v1/cases/{package.case_id}/withdrawal", json={"reason": "other"})
-    assert answer.status_code == 202
+    assert answer.status_code == 202, answer.text
     assert sender.patch(address, 0, b"x").status_code == 410
 
 
