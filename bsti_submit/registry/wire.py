@@ -194,7 +194,10 @@ class Outer:
         signed_in = "registry.principal" in scope
         most = self._settings.chunk_max if signed_in else 2 * self._settings.chunk_preferred
         await receive.drain(most)
-        await problem.response()(scope, receive, send)
+        response = problem.response()
+        if not receive.done:
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
 
     def _options(self, scope: Scope) -> Response:
         methods: set[str] = set()
@@ -265,16 +268,16 @@ class _Counted:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._done = False
+        self.done = False
         self.count = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self.count += len(message.get("body", b""))
-            self._done = not message.get("more_body", False)
+            self.done = not message.get("more_body", False)
         else:
-            self._done = True
+            self.done = True
         return message
 
     async def drain(self, most: int) -> None:
@@ -282,7 +285,7 @@ class _Counted:
         limit = self.count + most
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                while not self._done and self.count < limit:
+                while not self.done and self.count < limit:
                     await self()
         except TimeoutError:
             return
