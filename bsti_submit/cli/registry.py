@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
@@ -23,15 +23,22 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-token_app = typer.Typer(help="Make, list and revoke the tokens that sites sign in with.", no_args_is_help=True)
-review_app = typer.Typer(help="See what was received, and decide on it as the panel does.", no_args_is_help=True)
+token_app = typer.Typer(
+    help="Make, list and revoke the tokens that sites sign in with.", no_args_is_help=True
+)
+review_app = typer.Typer(
+    help="See what was received, and decide on it as the panel does.", no_args_is_help=True
+)
 key_app = typer.Typer(help="See and replace the key that signs receipts.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 app.add_typer(review_app, name="review")
 app.add_typer(key_app, name="key")
 
 Data = Annotated[
-    Path, typer.Option("--data", help="The registry's data folder.", envvar="BSTI_REGISTRY_DATA", show_default=False)
+    Path,
+    typer.Option(
+        "--data", help="The registry's data folder.", envvar="BSTI_REGISTRY_DATA", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case id, XXXX-XXXX-XXXX.")]
@@ -41,7 +48,9 @@ CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case id, 
 def serve(
     data: Data,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     name: Annotated[str, typer.Option(help="The registry's name, as clients show it.")] = "",
     contact: Annotated[str, typer.Option(help="Whom a site can ask, as clients show it.")] = "",
     profiles: Annotated[
@@ -50,7 +59,10 @@ def serve(
     rate: Annotated[float, typer.Option(help="Requests a second that one token may make.", min=0.01)] = 100.0,
     burst: Annotated[int, typer.Option(help="Requests that one token may make at once.", min=1)] = 400,
     retention_days: Annotated[
-        int | None, typer.Option(help="Erase cases this many days after they were received. No period by default.", min=1)
+        int | None,
+        typer.Option(
+            help="Erase cases this many days after they were received. No period by default.", min=1
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,7 +123,9 @@ def token_create(
         try:
             token = tokens.create(site, Role(role), days)
         except ValueError as error:
-            raise typer.BadParameter(str(error) if "token" in str(error) or "site" in str(error) else "No such role.") from None
+            raise typer.BadParameter(
+                str(error) if "token" in str(error) or "site" in str(error) else "No such role."
+            ) from None
     typer.echo(token)
     typer.echo("Keep it safe: it is not shown again.", err=True)
 
@@ -141,7 +155,9 @@ def token_list(data: Data, as_json: AsJson = False) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(data: Data, token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")]) -> None:
+def token_revoke(
+    data: Data, token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")]
+) -> None:
     """End a token at once."""
     with _tokens(data) as tokens:
         found = tokens.revoke(token_id)
@@ -197,7 +213,9 @@ def review_reject(
 def review_query(
     data: Data,
     case: CaseArgument,
-    text: Annotated[str, typer.Argument(help="The question. The site sees it and answers with an amendment.")],
+    text: Annotated[
+        str, typer.Argument(help="The question. The site sees it and answers with an amendment.")
+    ],
 ) -> None:
     """Ask the site a question about a case."""
     _decide(data, case, "query", text)

@@ -47,7 +47,10 @@ class Registry:
     """Everything behind one data folder. ``app`` serves it; ``close`` it at the end."""
 
     def __init__(
-        self, folder: Folder, settings: Settings | None = None, renew_certificate: Callable[[], None] = lambda: None
+        self,
+        folder: Folder,
+        settings: Settings | None = None,
+        renew_certificate: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings or Settings()
         self.folder = folder.create()
@@ -75,7 +78,11 @@ class Registry:
 
     def app(self) -> ASGIApp:
         """Return the application."""
-        return Outer(Router(_Routes(self).routes(), redirect_slashes=False, lifespan=self._lifespan), self.logs, self.settings)
+        return Outer(
+            Router(_Routes(self).routes(), redirect_slashes=False, lifespan=self._lifespan),
+            self.logs,
+            self.settings,
+        )
 
     @asynccontextmanager
     async def _lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -170,7 +177,11 @@ class _Routes:
         principal = call.asked.principal
         return Answer(
             200,
-            {"site": principal.site, "roles": [principal.role.value], "token_expires": utc(principal.expires)},
+            {
+                "site": principal.site,
+                "roles": [principal.role.value],
+                "token_expires": utc(principal.expires),
+            },
         )
 
     async def _schema(self, request: Request) -> Response:

@@ -34,7 +34,14 @@ def verify(db: sqlite3.Connection) -> int | None:
     before, expected = _START, 1
     for row in db.execute("SELECT * FROM audit ORDER BY seq"):
         chain = _link(
-            before, row["seq"], row["at"], row["actor"], row["role"], row["action"], row["case_id"], row["request"]
+            before,
+            row["seq"],
+            row["at"],
+            row["actor"],
+            row["role"],
+            row["action"],
+            row["case_id"],
+            row["request"],
         )
         if row["seq"] != expected or row["chain"] != chain:
             return int(row["seq"])

@@ -118,7 +118,9 @@ def _clinical_rules(record: Object, case_id: str) -> list[Fault]:
 
 
 def _pcr_status(results: set[str]) -> str:
-    return next((status for status in ("positive", "indeterminate", "pending") if status in results), "negative")
+    return next(
+        (status for status in ("positive", "indeterminate", "pending") if status in results), "negative"
+    )
 
 
 def check_attestation(
@@ -157,7 +159,9 @@ def check_attestation(
 def _attestation_rules(attestation: Object, expected: Object, registry_id: str, now: float) -> list[Fault]:
     faults = []
     for member, value in attestation.items():
-        if member.endswith("_sha256") and not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
+        if member.endswith("_sha256") and not (
+            isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+        ):
             faults.append(Fault(f"/{member}", "is not a SHA-256"))
     scope = attestation["scope"]
     digests = [attestation[name] for name in ("clinical_sha256", "package_sha256") if name in attestation]

@@ -107,7 +107,12 @@ class Cases:
         return Answer(201 if created else 200, answer, records.etag(row))
 
     def _check_put(
-        self, asked: Asked, row: sqlite3.Row | None, digest: str, if_match: str | None, if_none_match: str | None
+        self,
+        asked: Asked,
+        row: sqlite3.Row | None,
+        digest: str,
+        if_match: str | None,
+        if_none_match: str | None,
     ) -> None:
         if row is None:
             if if_match is not None:
@@ -148,7 +153,9 @@ class Cases:
         )
 
     def _profile(self, deid: Object) -> KnownProfile:
-        known = self._profiles.get(str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"]))
+        known = self._profiles.get(
+            str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"])
+        )
         if known is None:
             raise Problem(
                 "unknown-profile",

@@ -80,7 +80,7 @@ def sync_folder(folder: Path) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a small file as one durable step: the old bytes or the new, never a mix."""
     temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb", opener=owner_only) as file:  # noqa: PTH123 - pathlib knows no opener
+    with open(temporary, "wb", opener=owner_only) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -22,7 +22,7 @@ class _OwnerOnlyHandler(logging.handlers.RotatingFileHandler):
     """A rotating file that only its owner may read."""
 
     def _open(self) -> IO[str]:  # type: ignore[override]
-        return cast("IO[str]", open(self.baseFilename, "a", encoding="utf-8", opener=owner_only))  # noqa: PTH123
+        return cast("IO[str]", open(self.baseFilename, "a", encoding="utf-8", opener=owner_only))
 
 
 class Logs:
@@ -43,7 +43,10 @@ class Logs:
             for frame in traceback.extract_tb(error.__traceback__)
             if Path(frame.filename).is_relative_to(_PACKAGE)
         ]
-        _write(self._faults, {"request": request_id, "error": type(error).__name__, "where": " ".join(where[-8:])})
+        _write(
+            self._faults,
+            {"request": request_id, "error": type(error).__name__, "where": " ".join(where[-8:])},
+        )
 
     def close(self) -> None:
         """Close the files."""

@@ -92,7 +92,7 @@ class Patch:
 
     def _open(self) -> IO[bytes]:
         created = not self._path.exists()
-        file = open(  # noqa: PTH123, SIM115 - pathlib knows no opener; closed by `store`
+        file = open(  # noqa: SIM115 - pathlib knows no opener; closed by `store`
             self._path, "w+b" if created else "r+b", buffering=0, opener=owner_only
         )
         if created:

@@ -184,7 +184,9 @@ def _has_form(form: Form, vr: str, text: str, value: bytes, allowed: Allowed) ->
         case Form.KEEP | Form.TEXT | Form.PIXELS:
             return True
         case Form.UID:
-            return all(not part or _OWN_UID.fullmatch(part) or _REGISTERED_UID.fullmatch(part) for part in parts)
+            return all(
+                not part or _OWN_UID.fullmatch(part) or _REGISTERED_UID.fullmatch(part) for part in parts
+            )
         case Form.DATE:
             shape = _DATE if vr == "DA" else _DATE_TIME
             return all(not part or bool(shape.fullmatch(part)) for part in parts)

@@ -58,7 +58,6 @@ _KINDS: dict[str, tuple[int, str]] = {
     "internal": (500, "The registry made a mistake."),
     "busy": (503, "The case is being worked on."),
     "storage-full": (503, "The registry has no room at the moment."),
-    "stopping": (503, "The registry is stopping."),
 }
 
 
@@ -117,5 +116,7 @@ def kinds() -> Mapping[str, tuple[int, str]]:
 
 def for_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """Return the problem for a bare HTTP status, as the router raises it."""
-    kind = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(status, "internal")
+    kind = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
+        status, "internal"
+    )
     return Problem(kind, headers=headers)

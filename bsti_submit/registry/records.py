@@ -82,7 +82,9 @@ def enter(db: sqlite3.Connection, case_id: str, state: State, at: int) -> None:
 
 def event(db: sqlite3.Connection, case_id: str, name: str, actor: str, at: int) -> None:
     """Note an event. ``actor`` is a role or ``registry``."""
-    db.execute("INSERT INTO event (case_id, event, actor, at) VALUES (?, ?, ?, ?)", (case_id, name, actor, at))
+    db.execute(
+        "INSERT INTO event (case_id, event, actor, at) VALUES (?, ?, ?, ?)", (case_id, name, actor, at)
+    )
 
 
 def move(db: sqlite3.Connection, row: sqlite3.Row, state: State, at: int) -> None:
@@ -150,7 +152,9 @@ def describe(db: sqlite3.Connection, row: sqlite3.Row) -> Object:
     """Return the case as the API shows it."""
     case_id = row["id"]
     history = db.execute("SELECT state, at FROM history WHERE case_id = ? ORDER BY seq", (case_id,))
-    findings = db.execute("SELECT object, rule, detail FROM finding WHERE case_id = ? ORDER BY seq", (case_id,))
+    findings = db.execute(
+        "SELECT object, rule, detail FROM finding WHERE case_id = ? ORDER BY seq", (case_id,)
+    )
     query: Object | None = None
     if row["query_text"] is not None:
         query = {"text": row["query_text"], "at": utc(row["query_at"])}

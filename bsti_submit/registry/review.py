@@ -73,7 +73,13 @@ class Review:
         return shown
 
     def decide(
-        self, case_id: str, decision: Decision, text: str = "", *, actor: str = "terminal", request_id: str = ""
+        self,
+        case_id: str,
+        decision: Decision,
+        text: str = "",
+        *,
+        actor: str = "terminal",
+        request_id: str = "",
     ) -> tuple[Object, str]:
         """Decide on a case. The same decision again changes nothing.
 

@@ -120,7 +120,8 @@ def _only_one(folder: Folder) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise SettingsError(
-            "Another registry already serves this data folder.", hint="Stop it first, or choose another folder."
+            "Another registry already serves this data folder.",
+            hint="Stop it first, or choose another folder.",
         ) from None
     try:
         yield

@@ -88,7 +88,9 @@ class Tokens:
         with self._store.reading() as db:
             rows = db.execute("SELECT * FROM token ORDER BY created, id").fetchall()
         return tuple(
-            TokenInfo(row["id"], row["site"], Role(row["role"]), row["created"], row["expires"], row["revoked"])
+            TokenInfo(
+                row["id"], row["site"], Role(row["role"]), row["created"], row["expires"], row["revoked"]
+            )
             for row in rows
         )
 

@@ -36,16 +36,21 @@ class Sender:
     registry: RunningRegistry = field(repr=False)
 
     def put(self, package: Package, headers: dict[str, str] | None = None, **changes: Any) -> httpx.Response:
-        return self.http.put(f"/v1/cases/{package.case_id}", json=package.body(**changes), headers=headers or {})
+        return self.http.put(
+            f"/v1/cases/{package.case_id}", json=package.body(**changes), headers=headers or {}
+        )
 
     def create(self, package: Package, **changes: str) -> httpx.Response:
         metadata = f"case {b64(package.case_id)},sha256 {b64(package.sha256)},filename {b64('case.zip')}"
         return self.http.post(
-            "/v1/uploads", headers={**TUS, "Upload-Length": str(len(package.data)), "Upload-Metadata": metadata, **changes}
+            "/v1/uploads",
+            headers={**TUS, "Upload-Length": str(len(package.data)), "Upload-Metadata": metadata, **changes},
         )
 
     def patch(self, address: str, offset: int, data: bytes, **headers: str) -> httpx.Response:
-        return self.http.patch(address, content=data, headers={**CHUNK, "Upload-Offset": str(offset), **headers})
+        return self.http.patch(
+            address, content=data, headers={**CHUNK, "Upload-Offset": str(offset), **headers}
+        )
 
     def offset(self, address: str) -> int:
         return int(self.http.head(address, headers=TUS).headers["upload-offset"])
@@ -58,7 +63,9 @@ class Sender:
 
     def submit(self, package: Package, **headers: str) -> httpx.Response:
         return self.http.post(
-            f"/v1/cases/{package.case_id}/submission", json={"package_sha256": package.sha256}, headers=headers
+            f"/v1/cases/{package.case_id}/submission",
+            json={"package_sha256": package.sha256},
+            headers=headers,
         )
 
     def send(self, package: Package) -> dict[str, Any]:
@@ -83,7 +90,9 @@ class Sender:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     folder = tmp_path_factory.mktemp("registry")
-    with running_registry(folder, "--rate", "5000", "--burst", "5000", profiles=write_profile(folder)) as running:
+    with running_registry(
+        folder, "--rate", "5000", "--burst", "5000", profiles=write_profile(folder)
+    ) as running:
         yield running
 
 

@@ -23,7 +23,12 @@ def verify(sender: Sender, receipt: dict) -> None:
 def test_whole_submission(sender: Sender, package: Package):
     put = sender.put(package)
     assert put.status_code == 201
-    assert put.json() == {"id": package.case_id, "state": "draft", "upload": None, "etag": put.headers["etag"]}
+    assert put.json() == {
+        "id": package.case_id,
+        "state": "draft",
+        "upload": None,
+        "etag": put.headers["etag"],
+    }
     created = sender.create(package)
     assert created.status_code == 201
     address = created.headers["location"]
@@ -130,7 +135,9 @@ def test_query_and_amendment(sender: Sender, package: Package, panel):
     changed = {**package.clinical, "crp": {"value": 14.8, "unit": "mg/L"}}
     wrong = sender.http.post(url, json=amendment(changed, clinical_sha256="00" * 32))
     assert wrong.json()["type"] == "/problems/digest-mismatch"
-    wrong = sender.http.post(url, json=amendment(changed, attestation=attestation(package_sha256=package.sha256)))
+    wrong = sender.http.post(
+        url, json=amendment(changed, attestation=attestation(package_sha256=package.sha256))
+    )
     assert wrong.json()["type"] == "/problems/invalid-attestation"
     answer = sender.http.post(url, json=amendment(changed))
     assert answer.status_code == 200
@@ -201,7 +208,9 @@ def test_method_override(sender: Sender, package: Package):
     sender.put(package)
     address = sender.create(package).headers["location"]
     sent = sender.http.post(
-        address, content=package.data, headers={**CHUNK, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+        address,
+        content=package.data,
+        headers={**CHUNK, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"},
     )
     assert sent.status_code == 204
     head = sender.http.post(address, headers={**TUS, "X-HTTP-Method-Override": "HEAD"})

@@ -29,6 +29,17 @@ DEID = {
     "tool": "bsti-submit/0.1.0",
     "key_id": "k1",
 }
+FACTS = {
+    "legitimate_access": True,
+    "organisation_permits": True,
+    "basis": "de-identified-before-disclosure",
+    "opt_out": "not-applicable-deidentified",
+    "no_known_objection": True,
+    "images": "looked-at",
+    "metrics_correct": True,
+    "publication_understood": True,
+    "key_kept": "approved-storage",
+}
 CLINICAL: dict[str, Any] = {
     "schema_version": "1.0",
     "index_imaging": {"modality": "CT"},
@@ -82,7 +93,9 @@ def write_profile(folder: Path) -> Path:
     return folder / "profiles"
 
 
-def instance(number: int, study: str = "2.25.11", *, change: Callable[[Dataset], None] | None = None) -> bytes:
+def instance(
+    number: int, study: str = "2.25.11", *, change: Callable[[Dataset], None] | None = None
+) -> bytes:
     """Return one de-identified CT slice."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
@@ -145,7 +158,8 @@ class Package:
         }
         tags["tagmanifest-sha256.txt"] = _manifest(tags)
         self.data = zipped(
-            {f"{self.case_id}/{path}": data for path, data in {**tags, **files, **self.extra}.items()}, self.compress
+            {f"{self.case_id}/{path}": data for path, data in {**tags, **files, **self.extra}.items()},
+            self.compress,
         )
         return self
 
@@ -200,7 +214,7 @@ def attestation(**members: Any) -> dict[str, Any]:
         "scope": "package",
         "text_version": "1.0",
         "text_sha256": "aa" * 32,
-        "facts": {"legitimate_access": "yes"},
+        "facts": dict(FACTS),
         **members,
     }
 

@@ -1,9 +1,9 @@
 """A real registry in a process of its own, over TLS on loopback, for tests.
 
-    with running_registry(tmp_path) as registry:
-        registry.url, registry.ca_bundle, registry.data
-        token = registry.token("site-a")
-        registry.kill(); registry.start()      # kill -9, then the same folder at the same port
+with running_registry(tmp_path) as registry:
+    registry.url, registry.ca_bundle, registry.data
+    token = registry.token("site-a")
+    registry.kill(); registry.start()      # kill -9, then the same folder at the same port
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ class RunningRegistry:
 
     def token(self, site: str = "site-a", role: str = "site", days: int = 365) -> str:
         """Make a token."""
-        return self.run(
-            "token", "create", "--site", site, "--role", role, "--days", str(days)
-        ).stdout.strip()
+        return self.run("token", "create", "--site", site, "--role", role, "--days", str(days)).stdout.strip()
 
     def wait_for(self, probe: object, seconds: float = 10.0) -> object:
         """Call a probe until it returns something true."""
