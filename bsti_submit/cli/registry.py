@@ -45,7 +45,7 @@ CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case id, 
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 - typer's options
     data: Data,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[
@@ -148,7 +148,7 @@ def token_list(data: Data, as_json: AsJson = False) -> None:
             for token in tokens.list()
         ]
     lines = [
-        f"{one['id']}  {one['role']:5}  {'revoked' if one['revoked'] else 'until ' + str(one['expires'])}  {one['site']}"
+        f"{one['id']}  {one['role']:5}  {'revoked' if one['revoked'] else one['expires']:20}  {one['site']}"
         for one in listed
     ]
     _show({"tokens": listed}, "\n".join(lines) or "There are no tokens.", as_json=as_json)

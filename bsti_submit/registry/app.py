@@ -64,16 +64,21 @@ class Registry:
         self.uploads = Uploads(self.store, self.settings)
         self.review = Review(self.store)
         self.worker = Worker(
-            self.store, self.uploads, self.profiles, self.settings, self.logs, renew_certificate
+            store=self.store,
+            uploads=self.uploads,
+            profiles=self.profiles,
+            settings=self.settings,
+            logs=self.logs,
+            renew_certificate=renew_certificate,
         )
         self.cases = Cases(
-            self.store,
-            self.uploads,
-            self.signer,
-            self.profiles,
-            self.settings,
-            self.registry_id,
-            self.worker.validate,
+            store=self.store,
+            uploads=self.uploads,
+            signer=self.signer,
+            profiles=self.profiles,
+            settings=self.settings,
+            registry_id=self.registry_id,
+            on_received=self.worker.validate,
         )
 
     def app(self) -> ASGIApp:

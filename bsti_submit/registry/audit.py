@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _START = "0" * 64
 
 
-def record(
+def record(  # noqa: PLR0917 - a row's columns
     db: sqlite3.Connection, at: int, actor: str, role: str, action: str, case_id: str = "", request: str = ""
 ) -> None:
     """Append one entry inside the caller's transaction.
@@ -30,7 +30,7 @@ def record(
 
 
 def verify(db: sqlite3.Connection) -> int | None:
-    """Return the number of the first entry that was changed or follows a missing one, or None if all is well."""
+    """Return the number of the first entry that was changed or follows a missing one; None if all is well."""
     before, expected = _START, 1
     for row in db.execute("SELECT * FROM audit ORDER BY seq"):
         chain = _link(

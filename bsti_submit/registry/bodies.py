@@ -65,7 +65,8 @@ def _plain(error: ValidationError) -> str:  # noqa: PLR0911 - a table with argum
         case "additionalProperties":
             return "has a member that is not known"
         case "type":
-            return f"must be of type {limit if isinstance(limit, str) else ' or '.join(cast('list[str]', limit))}"
+            types = [limit] if isinstance(limit, str) else cast("list[str]", limit)
+            return f"must be of type {' or '.join(types)}"
         case "enum":
             return f"must be one of {', '.join(str(item) for item in cast('list[object]', limit))}"
         case "const":

@@ -58,6 +58,7 @@ class Cases:
 
     def __init__(
         self,
+        *,
         store: Store,
         uploads: Uploads,
         signer: Signer,
@@ -164,7 +165,7 @@ class Cases:
             )
         return known
 
-    def _insert(
+    def _insert(  # noqa: PLR0917 - a row's columns
         self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int
     ) -> None:
         db.execute(
@@ -178,7 +179,7 @@ class Cases:
         records.event(db, case_id, "announced", asked.actor, now)
         self._audit(db, asked, "case-announced", case_id, now)
 
-    def _replace(
+    def _replace(  # noqa: PLR0917 - a row's columns
         self, db: sqlite3.Connection, asked: Asked, row: sqlite3.Row, body: Object, digest: str, now: int
     ) -> None:
         case_id = row["id"]
@@ -194,7 +195,7 @@ class Cases:
         records.event(db, case_id, "replaced", asked.actor, now)
         self._audit(db, asked, "case-replaced", case_id, now)
 
-    def _fill(
+    def _fill(  # noqa: PLR0917 - a row's columns
         self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int
     ) -> None:
         deid, package = cast("Object", body["deid"]), cast("Object", body["package"])
@@ -439,7 +440,8 @@ class Cases:
         self._uploads.end_all(db, case_id, now)
         records.move(db, row, State.WITHDRAWN, now)
         db.execute(
-            "UPDATE cases SET reason = ?, urgent = ?, purge_by = ?, query_text = NULL, query_at = NULL WHERE id = ?",
+            "UPDATE cases SET reason = ?, urgent = ?, purge_by = ?, query_text = NULL, query_at = NULL"
+            " WHERE id = ?",
             (reason, urgent, now + days * DAY, case_id),
         )
         records.sign_receipt(db, self._signer, self._registry_id, row, "withdrawal", now)

@@ -1,4 +1,4 @@
-"""Access and fault logs: JSON lines for the owner alone, without tokens, upload addresses, bodies or values."""
+"""Access and fault logs: JSON lines for the owner alone, without tokens, upload addresses or values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Logs:
         _write(self._access, fields)
 
     def fault(self, request_id: str, error: BaseException) -> None:
-        """Write where a fault of ours arose: its class and our lines, not its message, which may quote a value."""
+        """Write where a fault of ours arose: its class and our lines. Its message may quote a value."""
         where = [
             f"{Path(frame.filename).stem}:{frame.lineno}"
             for frame in traceback.extract_tb(error.__traceback__)

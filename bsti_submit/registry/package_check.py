@@ -1,4 +1,4 @@
-"""A received package held against its case before anything is signed: the bag, every digest, the records, the objects."""
+"""A received package held against its case before anything is signed: bag, digests, records, objects."""
 
 from __future__ import annotations
 

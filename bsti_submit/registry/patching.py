@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from starlette.types import Receive
+    from starlette.types import Message, Receive
 
     from bsti_submit.registry.uploads import Holder, Uploads
 
@@ -122,12 +122,12 @@ class Patch:
                 batch.clear()
         await run_in_threadpool(self._write, file, bytes(batch))
 
-    async def _next(self, receive: Receive) -> dict[str, object]:
+    async def _next(self, receive: Receive) -> Message:
         waited = 0.0
         step = min(self._settings.takeover_seconds, self._settings.idle_seconds)
         while True:
             try:
-                return dict(await asyncio.wait_for(receive(), step))
+                return await asyncio.wait_for(receive(), step)
             except TimeoutError:
                 waited += step
                 # A stalled writer gives way to one that comes anew: its connection is most likely dead.

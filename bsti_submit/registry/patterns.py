@@ -13,8 +13,8 @@ _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}")
 def national_identifier(text: str) -> str:
     """Return the kind of identifier that the text seems to hold, or an empty string.
 
-    NHS (England, Wales, Isle of Man), CHI (Scotland) and H&C (Northern Ireland) numbers share one shape and one
-    modulus-11 check digit; the Irish PPS number has its own check letter.
+    NHS (England, Wales, Isle of Man), CHI (Scotland) and H&C (Northern Ireland) numbers share one shape and
+    one modulus-11 check digit; the Irish PPS number has its own check letter.
     """
     for match in _TEN_DIGITS.finditer(text):
         digits = [int(character) for character in match[0] if character.isdigit()]

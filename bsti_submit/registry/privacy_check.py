@@ -1,7 +1,7 @@
-"""A second pair of eyes on received instances: what could still identify a patient, found without knowing who.
+"""A second pair of eyes on received instances: what could still identify a patient.
 
-It knows the profile's allow-list and the shapes of identifiers, not the patient; its findings name attributes, never
-values (PS3.15 E.1.1).
+It knows the profile's allow-list and the shapes of identifiers, not the patient. Its findings name
+attributes, never values (PS3.15 E.1.1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from bsti_submit.model import DUMMIES, Allowed, AllowList, Form
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom.dataelem import DataElement, RawDataElement
+    from pydicom.dataset import Dataset, FileDataset
     from pydicom.tag import BaseTag
 
 SHIFT_DAYS_LEAST = 3653

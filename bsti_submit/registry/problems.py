@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is wrong: where (RFC 6901 pointer, or a path in the package) and what, without values."""
+    """One thing that is wrong: where (RFC 6901, or a path in the package) and what, without values."""
 
     pointer: str
     detail: str

@@ -115,7 +115,7 @@ def receipt(db: sqlite3.Connection, case_id: str, kind: str) -> sqlite3.Row | No
     return cast("sqlite3.Row | None", db.execute(query, (case_id, kind)).fetchone())
 
 
-def sign_receipt(
+def sign_receipt(  # noqa: PLR0917 - what is signed, and by whom
     db: sqlite3.Connection, signer: Signer, registry_id: str, row: sqlite3.Row, kind: str, at: int
 ) -> Object:
     """Make, sign and store a receipt for the case as it is, in the caller's transaction."""

@@ -1,4 +1,4 @@
-"""The panel's decisions, from the terminal or the wire: approve, reject, ask, publish; and purging what was withdrawn."""
+"""The panel's decisions, from the terminal or the wire; and purging what was withdrawn."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def purge_due(store: Store) -> list[str]:
         with store.transaction() as db:
             case_id = row["id"]
             db.execute(
-                "UPDATE cases SET purged = ?, deid = NULL, attestation = NULL, query_text = NULL WHERE id = ?",
+                "UPDATE cases SET purged = ?, deid = NULL, attestation = NULL, query_text = NULL"
+                " WHERE id = ?",
                 (now, case_id),
             )
             db.execute("UPDATE clinical SET record = NULL, attestation = NULL WHERE case_id = ?", (case_id,))

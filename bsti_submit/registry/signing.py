@@ -1,4 +1,4 @@
-"""The registry's signing key: signed receipts out of plain objects, and keys that endorse their successors."""
+"""The registry's signing key: plain objects into signed receipts, and keys that endorse their successors."""
 
 from __future__ import annotations
 

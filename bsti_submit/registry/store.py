@@ -1,4 +1,4 @@
-"""The registry's database: SQLite in WAL mode, every commit durable, usable by the server and the terminal at once."""
+"""The registry's database: SQLite in WAL mode, every commit durable, for server and terminal at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ CREATE TABLE clinical (
   case_id TEXT NOT NULL, revision INTEGER NOT NULL, record TEXT, sha256 TEXT NOT NULL, attestation TEXT,
   at INTEGER NOT NULL, PRIMARY KEY (case_id, revision)) STRICT;
 CREATE TABLE contributor (case_id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
-CREATE TABLE history (seq INTEGER PRIMARY KEY, case_id TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE history (
+  seq INTEGER PRIMARY KEY, case_id TEXT NOT NULL, state TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE INDEX history_by_case ON history (case_id, seq);
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY, case_id TEXT NOT NULL, event TEXT NOT NULL, actor TEXT NOT NULL,
@@ -49,13 +50,13 @@ CREATE TABLE receipt (
   revision INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
 CREATE INDEX receipt_by_case ON receipt (case_id, kind, seq);
 CREATE TABLE upload (
-  uid TEXT PRIMARY KEY, case_id TEXT NOT NULL, site TEXT NOT NULL, sha256 TEXT NOT NULL, metadata TEXT NOT NULL,
-  length INTEGER NOT NULL, offset INTEGER NOT NULL, file_id TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL,
-  ended INTEGER) STRICT;
+  uid TEXT PRIMARY KEY, case_id TEXT NOT NULL, site TEXT NOT NULL, sha256 TEXT NOT NULL,
+  metadata TEXT NOT NULL, length INTEGER NOT NULL, offset INTEGER NOT NULL,
+  file_id TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL, ended INTEGER) STRICT;
 CREATE INDEX upload_by_case ON upload (case_id);
 CREATE TABLE idempotency (
-  site TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL,
-  body TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (site, key)) STRICT;
+  site TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL,
+  headers TEXT NOT NULL, body TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (site, key)) STRICT;
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, role TEXT NOT NULL, action TEXT NOT NULL,
   case_id TEXT NOT NULL, request TEXT NOT NULL, chain TEXT NOT NULL) STRICT;
@@ -144,7 +145,7 @@ class Store:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
-                raise RuntimeError("this data folder was made by another version")
+                raise RuntimeError("this data folder was made by another version")  # noqa: TRY301 - closes below
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

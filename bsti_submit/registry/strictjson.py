@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 import rfc8785
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Object: TypeAlias = "dict[str, Json]"
 
 _MAX_DEPTH = 40
@@ -88,7 +88,7 @@ def loads(data: bytes) -> Json:
 
 def canonical(value: Json) -> bytes:
     """Return the RFC 8785 canonical form."""
-    return rfc8785.dumps(value)  # type: ignore[arg-type]
+    return rfc8785.dumps(value)
 
 
 def digest(value: Json) -> str:

@@ -46,7 +46,7 @@ class Authority:
         self._hosts = tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname(), *hosts)))
 
     def ensure(self, now: datetime | None = None) -> bool:
-        """Make or renew what is missing, near its end, or lacks a host name. Tell whether anything changed."""
+        """Make or renew what is missing, near its end, or lacks a host name. Tell whether it did."""
         now = now or datetime.now(UTC)
         made = False
         if not self._usable(self.ca_file, now) or not self._ca_key_file.exists():

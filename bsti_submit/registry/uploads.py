@@ -1,7 +1,7 @@
-"""Resumable uploads (tus 1.0.0: core, creation, expiration, termination, checksum): bytes in, durable offsets out.
+"""Resumable uploads (tus 1.0.0: creation, expiration, termination, checksum): bytes in, durable offsets out.
 
-The stored offset counts only bytes that are on disk for certain: data are flushed before the offset is committed, so
-after a crash the file may be longer than the offset but never shorter, and what is beyond is cut off.
+The stored offset counts only bytes that are on disk for certain: data are flushed before the offset is
+committed, so after a crash the file may be longer than the offset but never shorter; the rest is cut off.
 """
 
 from __future__ import annotations

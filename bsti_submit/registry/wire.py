@@ -1,4 +1,4 @@
-"""HTTP around the registry: request ids, sign-in, rates, bodies, idempotency, problem documents, the access log."""
+"""HTTP around the registry: request ids, sign-in, rates, bodies, idempotency, problems, the access log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -26,6 +25,7 @@ from bsti_submit.registry.uploads import ALGORITHMS, EXTENSIONS, VERSION
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.requests import Request
     from starlette.routing import Router
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""What goes on behind the requests: privacy re-checks of received cases, expiry, purging, certificate renewal."""
+"""What goes on behind the requests: privacy re-checks, expiry, purging, certificate renewal."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Worker:
 
     def __init__(
         self,
+        *,
         store: Store,
         uploads: Uploads,
         profiles: Profiles,

@@ -1,7 +1,7 @@
 """A strict reader of stored ZIP files: every byte belongs to a named entry, or the file is refused.
 
-Only what a case package needs is read: no compression, no encryption, no comments, no bytes between entries, so
-there is nothing to unpack, nothing that can grow, and no place to hide anything.
+Only what a case package needs is read: no compression, no encryption, no comments, no bytes between entries,
+so there is nothing to unpack, nothing that can grow, and no place to hide anything.
 """
 
 from __future__ import annotations

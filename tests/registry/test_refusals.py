@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import warnings
 import zipfile
+from typing import TYPE_CHECKING
 
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.registry.conftest import Sender
-from tests.support.package import DEID, Package, attestation, instance, zipped
+from tests.support.package import CLINICAL, DEID, Package, attestation, instance, zipped
+
+if TYPE_CHECKING:
+    from tests.registry.conftest import Sender
 
 
 def kind(answer) -> str:
@@ -21,8 +26,6 @@ def kind(answer) -> str:
 
 
 def with_clinical(**changes):
-    from tests.support.package import CLINICAL
-
     return {**CLINICAL, **changes}
 
 
@@ -208,7 +211,7 @@ def test_records_that_disagree(sender: Sender):
 
 
 def rezipped(package: Package, change) -> Package:
-    with zipfile.ZipFile(__import__("io").BytesIO(package.data)) as archive:
+    with zipfile.ZipFile(io.BytesIO(package.data)) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     change(files, package.case_id)
     package.data = zipped(files)
@@ -245,9 +248,6 @@ def test_broken_bags(sender: Sender, change, expected: str):
 
 
 def duplicate(package: Package) -> bytes:
-    import io
-    import warnings
-
     stream = io.BytesIO(package.data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from bsti_submit.registry import audit
+from bsti_submit.registry import audit, strictjson
 from bsti_submit.registry.app import Registry
 from bsti_submit.registry.catalogue import openapi
 from bsti_submit.registry.folder import Folder
@@ -21,7 +22,7 @@ from bsti_submit.registry.problems import kinds
 from bsti_submit.registry.tls import Authority
 from tests.registry.conftest import Sender, client_for
 from tests.registry.test_refusals import kind
-from tests.registry.test_submission import verify
+from tests.registry.test_submission import unb64, verify
 from tests.support.openapi import SOURCE, TARGET, generated
 from tests.support.package import Package, write_profile
 from tests.support.registry import RunningRegistry, running_registry
@@ -175,11 +176,6 @@ def test_key_rotation_is_endorsed(tmp_path):
         verify(sender, new)
         keys = http.get("/.well-known/bsti-registry").json()["keys"]
         assert keys[0]["kid"] == kid
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        from bsti_submit.registry import strictjson
-        from tests.registry.test_submission import unb64
-
         signed = {name: keys[0][name] for name in ("alg", "kid", "public")}
         endorsement = keys[0]["endorsement"]
         assert endorsement["kid"] == keys[1]["kid"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -113,8 +114,6 @@ def test_idempotency_key_with_another_body(sender: Sender, package: Package):
 
 
 def amendment(clinical: dict, **changes: object) -> dict:
-    import hashlib
-
     digest = hashlib.sha256(rfc8785.dumps(clinical)).hexdigest()
     return {
         "clinical": clinical,

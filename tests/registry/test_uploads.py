@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -51,12 +52,24 @@ def test_offsets_and_lengths(sender: Sender, package: Package, address: str):
     assert kind(sender.http.patch(address, content=b"x", headers=CHUNK)) == "bad-request"
     assert kind(sender.patch(address, -1, b"x")) == "bad-request"
 
+    def longer():
+        for _ in range(32):
+            yield b"z" * 65536
+
+    long = sender.http.patch(address, content=longer(), headers={**CHUNK, "Upload-Offset": "0"})
+    assert kind(long) == "too-large"
+    assert sender.offset(address) == 0
+
+
+def test_endless_body_is_cut_off(sender: Sender, address: str):
     def endless():
         while True:
             yield b"z" * 65536
 
-    long = sender.http.patch(address, content=endless(), headers={**CHUNK, "Upload-Offset": "0"})
-    assert kind(long) == "too-large"
+    # The answer is 413, but a sender that never stops may be cut off before it reads it.
+    with contextlib.suppress(httpx.TransportError):
+        answer = sender.http.patch(address, content=endless(), headers={**CHUNK, "Upload-Offset": "0"})
+        assert kind(answer) == "too-large"
     assert sender.offset(address) == 0
 
 
