@@ -35,8 +35,8 @@ _SIGNED = {8: np.int8, 16: np.int16, 32: np.int32}
 class DecodeFrame(Protocol):
     """Decode one compressed frame to native little-endian samples, for the check of its unused bits."""
 
-    def __call__(self, frame: bytes, syntax: str, /) -> Buffer:
-        """Return the samples."""
+    def __call__(self, frame: bytes, syntax: str, shape: Geometry, /) -> Buffer:
+        """Return the samples; raise anything where they cannot be told."""
 
 
 def geometry(elements: dict[int, bytes]) -> Geometry:
@@ -194,7 +194,7 @@ class PixelCheck:
             if self._syntax == RLE and not shape.signed:
                 raise structure(_PIXELS, "unused-bits")
             raise Doubt(Finding(Reason.PIXEL_CODING, _PIXELS, "unused-bits"))
-        samples = memoryview(self._decode(frame, self._syntax)).cast("B")
+        samples = memoryview(self._decode(frame, self._syntax, shape)).cast("B")
         if samples.nbytes != shape.frame_bytes or not bits_are_clean(samples, shape):
             raise structure(_PIXELS, "unused-bits")
 
