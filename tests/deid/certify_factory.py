@@ -152,9 +152,13 @@ _LIST: dict[str, Allowed] = {
         _forms(Form.UID),
     ),
     **dict.fromkeys(
-        "StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime".split(), _forms(Form.DATE, Form.EMPTY)
+        "StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime".split(),
+        _forms(Form.DATE, Form.EMPTY),
     ),
-    **dict.fromkeys("ReferringPhysicianName PatientBirthDate PatientSex AccessionNumber StudyID".split(), _forms(Form.EMPTY)),
+    **dict.fromkeys(
+        "ReferringPhysicianName PatientBirthDate PatientSex AccessionNumber StudyID".split(),
+        _forms(Form.EMPTY),
+    ),
     **dict.fromkeys("PatientName PatientID".split(), _forms(Form.PSEUDONYM)),
     "InstitutionName": _forms(Form.DUMMY),
     **dict.fromkeys(
@@ -168,7 +172,10 @@ _LIST: dict[str, Allowed] = {
     "PixelData": _forms(Form.PIXELS),
 }
 ALLOW_LIST = AllowList(
-    "bsti-default", "1.0", "0" * 64, {tag_for_keyword(keyword) or 0: allowed for keyword, allowed in _LIST.items()}
+    "bsti-default",
+    "1.0",
+    "0" * 64,
+    {tag_for_keyword(keyword) or 0: allowed for keyword, allowed in _LIST.items()},
 )
 
 
@@ -179,7 +186,9 @@ def item(**values: object) -> Dataset:
     return ds
 
 
-def output_dataset(number: int = 1, seed: int = 0, *, size: int = 16, syntax: str = ExplicitVRLittleEndian) -> FileDataset:
+def output_dataset(
+    number: int = 1, seed: int = 0, *, size: int = 16, syntax: str = ExplicitVRLittleEndian
+) -> FileDataset:
     rng = random.Random(seed * 100_003 + number)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
@@ -193,7 +202,9 @@ def output_dataset(number: int = 1, seed: int = 0, *, size: int = 16, syntax: st
     ds.SOPClassUID = CT
     ds.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     shift = 19980101 + rng.randrange(12) * 100 + rng.randrange(28)
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(19980101 + seed % 12 * 100 + seed % 28)
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(
+        19980101 + seed % 12 * 100 + seed % 28
+    )
     ds.AcquisitionDateTime = f"{shift}1015{number % 60:02}.{rng.randrange(1000):03}000"
     ds.StudyTime = ds.SeriesTime = "101530"
     ds.AcquisitionTime = ds.ContentTime = f"1015{number % 60:02}.{rng.randrange(10**6):06}"
@@ -203,7 +214,9 @@ def output_dataset(number: int = 1, seed: int = 0, *, size: int = 16, syntax: st
     ds.InstitutionName = "REMOVED"
     ds.ReferringPhysicianName = ""
     ds.StudyDescription = rng.choice(["CT chest", "CT chest with contrast", "HRCT thorax", "CTPA"])
-    ds.SeriesDescription = rng.choice(["Lung 1.0 B60f", "Mediastinum 3.0 I30f", "Axial 1.25mm", "Coronal MPR", "Low dose"])
+    ds.SeriesDescription = rng.choice(
+        ["Lung 1.0 B60f", "Mediastinum 3.0 I30f", "Axial 1.25mm", "Coronal MPR", "Low dose"]
+    )
     ds.ManufacturerModelName = rng.choice(["SOMATOM Force", "Revolution CT", "iCT 256", "Aquilion ONE"])
     ds.ReferencedImageSequence = Sequence(
         [item(ReferencedSOPClassUID=CT, ReferencedSOPInstanceUID=uid(seed, "ref", k)) for k in range(2)]

@@ -14,6 +14,7 @@ from bsti_submit.deid.certify.attributes import NUMBER_VRS, TEXT_VRS, Kind, name
 from bsti_submit.deid.certify.feed import Exhausted, Feed
 from bsti_submit.deid.certify.filemeta import FileMeta, check_file_meta
 from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, Forms
+from bsti_submit.deid.certify.national import uk_patterns
 from bsti_submit.deid.certify.pixels import SYNTAXES, DecodeFrame, PixelCheck, geometry
 from bsti_submit.deid.certify.search import Identifiers, Matcher, Mode
 from bsti_submit.deid.certify.strict import Doubt, Region, Walker, structure
@@ -58,9 +59,9 @@ class Gate:
     matcher
         The patient's identifiers, from `Harvest`.
     patterns
-        Finds national identifiers in text.
+        Finds national identifiers in text; a site with a hospital-number pattern of its own passes its own.
     dates
-        The profile's date policy, which (0028,0303) must agree with.
+        The profile's date policy, which (0028,0303) must agree with. None takes it from the allow-list's literals.
     decode
         Decodes a compressed frame whose codestream has room above BitsStored; without one such a frame is held.
     """
@@ -69,9 +70,9 @@ class Gate:
         self,
         allow_list: AllowList,
         matcher: Matcher,
-        patterns: FindIdentifiers,
+        patterns: FindIdentifiers = uk_patterns,
         *,
-        dates: DatePolicy = "modified",
+        dates: DatePolicy | None = None,
         decode: DecodeFrame | None = None,
     ) -> None:
         self._inspector = _Inspector(allow_list, matcher, patterns, dates=dates, decode=decode)
@@ -128,7 +129,7 @@ class Gate:
 def verify_structure(
     payload: Payload,
     allow_list: AllowList | None,
-    patterns: FindIdentifiers,
+    patterns: FindIdentifiers = uk_patterns,
     *,
     dates: DatePolicy | None = None,
     decode: DecodeFrame | None = None,
