@@ -7,12 +7,13 @@ bits above it.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import jpeg_ls
 import numpy as np
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
+from pydicom.uid import UID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,6 +145,48 @@ def decoded_high_bits_clean(
     return True
 
 
+class Shape(Protocol):
+    """How the samples of a frame are read."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def allocated(self) -> int: ...
+    @property
+    def signed(self) -> bool: ...
+
+
+def decode_samples(frame: bytes, transfer_syntax_uid: str, shape: Shape) -> bytes:
+    """Decode one compressed frame to little-endian samples, with no bit masked: for the final check.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded; the text of a decoder's own error is not passed on.
+    """
+    try:
+        values = _decode(
+            frame,
+            transfer_syntax_uid,
+            shape.rows,
+            shape.columns,
+            shape.samples,
+            shape.allocated,
+            shape.signed,
+            "MONOCHROME2" if shape.samples == 1 else "RGB",
+        )
+    except Exception:  # noqa: BLE001 - any codec may raise anything; none may quote a value
+        values = None
+    if values is None:
+        raise ValueError("the frame cannot be decoded")
+    width = shape.allocated // 8
+    return values.astype(f"<{'i' if shape.signed else 'u'}{width}").tobytes()
+
+
 def _decode(
     frame: bytes,
     transfer_syntax_uid: str,
@@ -159,11 +202,11 @@ def _decode(
         return np.frombuffer(decoded, "u1" if facts["bits_per_sample"] <= 8 else "<u2")  # noqa: PLR2004
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values
-        array, _ = get_decoder(transfer_syntax_uid).as_array(
+        array, _ = get_decoder(UID(transfer_syntax_uid)).as_array(
             encapsulate([frame]),
             index=0,
             raw=True,
-            transfer_syntax_uid=transfer_syntax_uid,
+            transfer_syntax_uid=UID(transfer_syntax_uid),
             rows=rows,
             columns=columns,
             samples_per_pixel=samples,
