@@ -147,7 +147,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
             return True
         self._text(
             HTTPStatus.FORBIDDEN,
-            "Open the link that the terminal shows. It works once, in one browser; ask for a new one if it is used up.",
+            "Open the link that the terminal shows. It works once, in one browser.",
         )
         return False
 
