@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -44,7 +47,9 @@ def dataset(
     made.BitsStored = 12
     made.HighBit = 11
     made.PixelRepresentation = 0
-    made.PixelData = bytes((number + place) % 251 if place % 2 == 0 else 3 for place in range(side * side * 2))
+    made.PixelData = bytes(
+        (number + place) % 251 if place % 2 == 0 else 3 for place in range(side * side * 2)
+    )
     for keyword, value in attributes.items():
         if value is None:
             del made[keyword]

@@ -50,7 +50,7 @@ def test_names_that_would_leave_the_folder_do_nothing(tmp_path):
 
 def test_names_in_another_encoding_are_harvested_in_each(tmp_path):
     path = archive(tmp_path / "s.zip", [("placeholder", encode(dataset(1)))])
-    raw = path.read_bytes().replace(b"placeholder", "Müller-1234".encode("utf-8")[:11])
+    raw = path.read_bytes().replace(b"placeholder", "Müller-1234".encode()[:11])
     path.write_bytes(raw)
     with open_source(path) as source:
         source.survey()
@@ -146,7 +146,9 @@ def test_files_that_a_dicomdir_lists_but_are_not_there(file_set):
     counted = survey(file_set)
     assert (len(counted.instances), counted.missing, counted.rejections) == (1, 1, ())
     held = survey(file_set / "DICOMDIR")
-    assert [(one.reason, one.attribute) for one in held.rejections] == [(Reason.UNREADABLE, "ReferencedFileID")]
+    assert [(one.reason, one.attribute) for one in held.rejections] == [
+        (Reason.UNREADABLE, "ReferencedFileID")
+    ]
 
 
 def test_a_dicomdir_in_a_zip_is_no_instance(file_set, tmp_path):

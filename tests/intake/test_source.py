@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bsti_submit.errors import InputError
+from bsti_submit.intake import files
 from bsti_submit.intake.files import MAPPED_FROM, OpenedFile, reachable
 from bsti_submit.intake.source import UnreadableInstance, open_source
 from bsti_submit.model import InstanceRef, Outcome, Reason
@@ -131,8 +132,6 @@ def test_a_file_or_folder_that_may_not_be_read_is_held(tmp_path):
 
 
 def test_a_file_or_folder_that_fails_to_open_is_held(tmp_path, monkeypatch):
-    from bsti_submit.intake import files
-
     put(tmp_path / "a", dataset(1))
     put(tmp_path / "bad", dataset(2))
     put(tmp_path / "folder" / "c", dataset(3))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -24,12 +27,18 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from bsti_submit.intake import header
 from bsti_submit.intake.header import FIRST_READ, read_header
 from bsti_submit.intake.source import open_source
 from bsti_submit.model import Outcome, Reason
 from tests.intake.factory import CR, dataset, encode, put
 
-SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+SYNTAXES = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+]
 
 
 def survey(path, **options):
@@ -83,7 +92,12 @@ def test_a_data_set_without_preamble_and_meta_is_recognised(tmp_path, syntax):
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x08\0\x05\0", b"\x08\0 not dicom at all, really not", b"\x02\0" + b"text" * 50, b"\0\x08" + bytes(200)],
+    [
+        b"\x08\0\x05\0",
+        b"\x08\0 not dicom at all, really not",
+        b"\x02\0" + b"text" * 50,
+        b"\0\x08" + bytes(200),
+    ],
 )
 def test_what_only_starts_like_dicom_is_not(data):
     assert read_header(Bytes(data)) is None
@@ -121,7 +135,11 @@ def test_an_unknown_character_set_says_nothing_and_stops_nothing(tmp_path, capfd
     [
         ({"Modality": "SMITH"}, "modality", ""),
         ({"BodyPartExamined": "JOHN SMITH"}, "body_part", ""),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "SMITH JOHN"]}, "image_type", ("ORIGINAL", "PRIMARY", "OTHER")),
+        (
+            {"ImageType": ["ORIGINAL", "PRIMARY", "SMITH JOHN"]},
+            "image_type",
+            ("ORIGINAL", "PRIMARY", "OTHER"),
+        ),
         ({"BurnedInAnnotation": "SMITH"}, "burned_in", ""),
         ({"BurnedInAnnotation": "YES"}, "burned_in", "YES"),
         ({"PhotometricInterpretation": "SMITH"}, "photometric", ""),
@@ -167,8 +185,6 @@ def test_garbage_among_the_fragments_is_unreadable(tmp_path):
 
 
 def test_a_deflated_bomb_is_held(tmp_path, monkeypatch):
-    from bsti_submit.intake import header
-
     monkeypatch.setattr(header, "LARGEST_INFLATED", 1000)
     put(tmp_path / "x", dataset(1, side=64), DeflatedExplicitVRLittleEndian)
     assert why(tmp_path) == [(1, Outcome.HELD, Reason.TOO_LARGE)]
@@ -317,8 +333,6 @@ def test_without_an_id_the_name_tells_patients_apart(tmp_path):
 
 
 def test_ten_thousand_instances_cost_little_memory(tmp_path):
-    import tracemalloc
-
     for number in range(300):
         put(tmp_path / f"{number}", dataset(number))
     with open_source(tmp_path) as source:
@@ -344,8 +358,6 @@ def test_no_damage_makes_the_survey_fail(data):
 
 
 def test_pydicoms_own_files_are_surveyed_without_a_word(capfd):
-    from pathlib import Path
-
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -355,10 +367,10 @@ def test_pydicoms_own_files_are_surveyed_without_a_word(capfd):
     assert all(one.sop_class_uid for one in found.instances)
 
 
-@pytest.mark.skipif(not os.environ.get("BSTI_REAL_DATA"), reason="BSTI_REAL_DATA names no folder of real studies")
+@pytest.mark.skipif(
+    not os.environ.get("BSTI_REAL_DATA"), reason="BSTI_REAL_DATA names no folder of real studies"
+)
 def test_real_studies_are_surveyed_whole():
-    from pathlib import Path
-
     found = survey(Path(os.environ["BSTI_REAL_DATA"]))
     assert found.instances
     assert not [one for one in found.rejections if one.reason is not Reason.DUPLICATE]
@@ -374,9 +386,5 @@ def test_zlib_wrapped_deflate_is_held(tmp_path):
 
 
 def test_importing_the_source_does_not_import_pydicom():
-    import subprocess
-
     code = "import sys; import bsti_submit.intake.source; sys.exit('pydicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-

@@ -128,7 +128,7 @@ _HEAD_STEMS: Final = _stems(
     head brain skull crani cereb cerbr face facial maxill mandib zygom orbit sinus sinonas paranas nasal
     nose nasoph dental dentit teeth tooth jaw tmj temporomand mastoid petrous temporalbone cochlea
     pituit sella neck cervic cspine carotid willis stroke neuro vertex wholebody totalbody fullbody
-    pansc panscan polytrauma larynx pharyn tongue parotid thyroid encephal otolar cbct scalp eyes
+    pansc panscan polytrauma larynx pharyn tongue parotid thyroid encephal encefal otolar cbct scalp eyes
     eyeball occipit wbct skullbase
     kopf schadel schaedel gehirn hirn neurocr gesicht mittelgesicht kiefer unterkiefer oberkiefer
     nasenneb felsenbein ganzkorper ganzkoerper hals hoofd schedel hersen gezicht aangezicht bijholte
@@ -143,8 +143,8 @@ _HEAD_STEMS: Final = _stems(
 )
 _HEAD_WORDS: Final = _words(
     """
-    eye ear cth ctb ctah ctch hn cow iam iams iac ent hno orl nnh hws cara cou nek paa fej agy pns opg tbct
-    sdh    sah ich mca aca pca gk
+    eye ear hode cth ctb ctah ctch hn cow iam iams iac ent hno orl nnh hws cara cou nek paa fej agy pns opg
+    tbct sdh    sah ich mca aca pca gk
     """
 )
 """Short words and abbreviations that mean a head only where they stand alone."""

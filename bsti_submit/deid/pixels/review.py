@@ -197,13 +197,7 @@ class ReviewServer:
         }
 
     def picture(self, index: int, *, frame: int, full_range: bool, thumbnail: bool) -> bytes:
-        """Return one picture as PNG.
-
-        Raises
-        ------
-        IndexError
-            If there is no such picture.
-        """
+        """Return one picture as PNG."""
         item = self.items[index]
         key = (index, full_range)
         if thumbnail and key in self._thumbnails:
