@@ -19,6 +19,8 @@ from bsti_submit.phi import Identified
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from bsti_submit.identifiers import Hit
+
 SUFFIX_LENGTH = 3
 SHORTEST_ID = 4
 SHORTEST_WORD = 3
@@ -29,14 +31,6 @@ _PLACEHOLDER_YEARS = (1800, 1900)
 _AGE_STRING = re.compile(r"(\d{3})([DWMY])\Z", re.ASCII)
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})\Z", re.ASCII)
 _MODALITIES = {"CT": "CT", "CR": "CXR", "DX": "CXR", "MR": "MR", "PT": "PET-CT"}
-
-
-class Hit(Protocol):
-    """What a search for identifiers finds: the kind of identifier, and where."""
-
-    @property
-    def kind(self) -> str:
-        """A short name of the kind, such as ``nhs-number``."""
 
 
 class FindIdentifiers(Protocol):
