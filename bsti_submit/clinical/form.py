@@ -112,6 +112,7 @@ EXPLAIN: dict[str, str] = {
     "positive one day after. Add upper, lower or saliva for the specimen.",
     "prior_imaging": "Earlier chest imaging of this patient and how many days before: CXR 4, CT 400. "
     "Add the earlier case id if it was sent to the registry.",
+    "reporting": "What the report says of the images.",
     "reporting.ct_bsti": "The BSTI category of the CT, as reported. It is a reader's opinion; leave it out if in doubt.",
     "reporting.cxr_bsti": "The BSTI category of the radiograph, as reported.",
     "reporting.severity": "How severe the reporter thought the disease on these images.",

@@ -222,7 +222,8 @@ def _unconfirmed(tree: Tree, context: Context | None, notes: list[Note]) -> list
     if set(given) - set(kept):
         notes.append(Note("notice", "confirmed", "rules that no value tripped were left out."))
     if kept:
-        tree["confirmed"] = list[Json](kept)
+        listed: list[Json] = [*kept]
+        tree["confirmed"] = listed
     else:
         tree.pop("confirmed", None)
     return [rules.doubt_problem(doubt) for doubt in raised if doubt.rule not in given]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from bsti_submit.clinical.facts import INDEX_MODALITIES
 from bsti_submit.clinical.form import (
     ADULT,
-    CONFIRMATIONS,
     QUANTITIES,
     ROOM_AIR,
     SEA_LEVEL_KPA,

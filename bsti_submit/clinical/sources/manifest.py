@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from bsti_submit.clinical import entry
+from bsti_submit.clinical import entry, units
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, validate
 from bsti_submit.clinical.screen import screen_reference
@@ -43,8 +43,10 @@ ADDED_COLUMNS = (
     "prior_case_id",
 )
 """The columns that may be missing."""
-REQUIRED_CELLS = ("study_path", "index_modality", "age_years", "sex", "wcc", "crp", "po2", "indication_code")
-REQUIRED_CELLS += ("pcr_status", "prior_imaging")
+REQUIRED_CELLS = (
+    *("study_path", "index_modality", "age_years", "sex", "wcc", "crp", "po2", "indication_code"),
+    *("pcr_status", "prior_imaging"),
+)
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_CELL = 1000
@@ -454,7 +456,8 @@ class _RowReader:
             if part is not None:
                 tree[name] = part
         if confirmed := self._list("confirmed"):
-            tree["confirmed"] = list[Json](confirmed)
+            listed: list[Json] = [*confirmed]
+            tree["confirmed"] = listed
         return tree
 
     def _list(self, column: str) -> list[str]:
@@ -512,7 +515,7 @@ class _RowReader:
         if fio2:
             part["fio2"] = entry.read_fio2(fio2, "spo2.fio2")
         if flow:
-            part["oxygen_flow_l_min"] = entry.units.read_number(flow, "spo2.oxygen_flow_l_min")
+            part["oxygen_flow_l_min"] = units.read_number(flow, "spo2.oxygen_flow_l_min")
         return self._with_day("spo2", "spo2", part)
 
     def _indication(self) -> Tree:
