@@ -1,7 +1,7 @@
-"""What the headers and the folder say about the patient and the studies: the other side of the wrong-patient guard.
+"""What the headers and the folder say about patient and studies, to hold a record against.
 
-Everything that could identify stays `Identified` or inside a callable; only age classes, day offsets and modalities
-come out.
+Everything that could identify stays `Identified` or inside a callable; only age classes, day offsets and
+modalities come out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class HeaderAge:
     """The age in completed years that the headers give for the index study.
 
     ``years`` is offered at the prompt; it is None where the headers contradict themselves or are vague.
-    ``ranges`` are the ages, ends included, that do not contradict the headers. ``source`` is the schema's word.
+    ``ranges`` are the ages, ends included, that do not contradict the headers. ``source`` is the schema's
+    word.
     """
 
     years: Identified[int] | None
@@ -162,7 +163,8 @@ def parse_age_string(text: Identified[str]) -> int | None:
     Returns
     -------
     int or None
-        ``045Y`` → 45, ``018M`` → 1, ``011M`` → 0. None for ``000Y``, which is a dummy, and for anything malformed.
+        ``045Y`` → 45, ``018M`` → 1, ``011M`` → 0. None for ``000Y``, which is a dummy, and for anything
+        malformed.
     """
     found = _AGE_STRING.match(text.reveal().strip("\0 "))
     if found is None:
@@ -192,8 +194,8 @@ def header_age(
     Returns
     -------
     HeaderAge or None
-        None if the headers give no usable age. A birth date on 1 January may be a year only, so the age may be one
-        less; the person is asked. So it is when birth date and age differ by more than a year.
+        None if the headers give no usable age. A birth date on 1 January may be a year only, so the age may
+        be one less; the person is asked. So it is when birth date and age differ by more than a year.
     """
     stated = parse_age_string(patient_age)
     born = read_date(birth_date)
@@ -241,7 +243,9 @@ def suffix_matcher(patient_id: Identified[str]) -> Callable[[str], bool | None]:
 
 
 def own_words_matcher(values: Iterable[Identified[str]]) -> Callable[[str], bool]:
-    """Return a search for this patient's own words: every run of three or more letters or digits of some headers.
+    """Return a search for this patient's own words.
+
+    Every run of three or more letters or digits of some headers.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """One line as typed at a prompt → a metric: ``6400 /uL @-1``, ``8.3 kPa arterial 0.28``, ``neg -4, pos +1``.
 
-The words are those of `entry`, which the manifest reads too. A unit that is left out is the United Kingdom's usual
-one, and the dialogue echoes it.
+The words are those of `entry`, which the manifest reads too. A unit that is left out is the United Kingdom's
+usual one, and the dialogue echoes it.
 """
 
 from __future__ import annotations

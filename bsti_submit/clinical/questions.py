@@ -65,7 +65,8 @@ class Question:
     Parameters
     ----------
     key
-        Its place in the record, such as ``po2.sample``; the first question of a metric bears the metric's name.
+        Its place in the record, such as ``po2.sample``; the first question of a metric bears the metric's
+        name.
     title
         The line that asks.
     read

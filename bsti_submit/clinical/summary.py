@@ -54,7 +54,7 @@ def describe(group: str, answers: Mapping[str, Tree]) -> str:
     return f"{words}  ** {'; '.join(flags)}" if flags else words
 
 
-def _words(group: str, part: Tree) -> str:
+def _words(group: str, part: Tree) -> str:  # noqa: PLR0911 - one return a metric
     match group:
         case "index_imaging":
             return str(part.get("modality"))

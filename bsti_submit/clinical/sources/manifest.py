@@ -1,7 +1,7 @@
 """A manifest CSV, one row a case → rows with their clinical records, or every problem with its row number.
 
-RFC 4180, UTF-8, an exact header. All rows are looked at before any is used. ``study_path`` and ``id_suffix`` may
-identify a patient and stay masked; ``local_ref`` never enters a record.
+RFC 4180, UTF-8, an exact header. All rows are looked at before any is used. ``study_path`` and ``id_suffix``
+may identify a patient and stay masked; ``local_ref`` never enters a record.
 """
 
 from __future__ import annotations
@@ -132,8 +132,7 @@ class Manifest:
             return self.rows
         bad = len({problem.row for problem in self.problems})
         raise InputError(
-            f"{bad} of {self.count} rows of the manifest {'has' if bad == 1 else 'have'} something to correct. "
-            "Nothing was sent.",
+            f"{bad} of {self.count} rows of the manifest must be corrected. Nothing was sent.",
             hint="Correct them and try again, or leave them out with --skip-invalid.",
             details=tuple(
                 line
@@ -307,7 +306,10 @@ def _refuse(code: str, message: str) -> InputError:
 
 
 def _repeats(row: Row, seen: dict[str, dict[str, int]]) -> list[RowProblem]:
-    """Refuse a second row for the same study or reference: a case would be sent twice, or receipts mixed up."""
+    """Refuse a second row for the same study or reference.
+
+    A case would be sent twice, or receipts mixed up.
+    """
     found = []
     for column, value in (("study_path", str(row.study_path.reveal())), ("local_ref", row.local_ref)):
         if not value:
@@ -323,7 +325,9 @@ def _read_row(
     number: int, header: list[str], cells: list[str], context: Context | None
 ) -> tuple[Row | None, list[RowProblem]]:
     if len(cells) != len(header):
-        message = f"has {len(cells)} cells where the header has {len(header)}. Put cells that hold commas in quotes."
+        message = (
+            f"has {len(cells)} cells where the header has {len(header)}. Put a cell with a comma in quotes."
+        )
         return None, [RowProblem(number, "", Problem("E-CSV", "", message))]
     reader = _RowReader(dict(zip(header, cells, strict=True)))
     reader.check_cells()
@@ -606,7 +610,10 @@ class _RowReader:
 
 
 INCLUDED = {"included": True, "not-included": False}
-"""What may follow ``modality@days_before`` after a colon: whether that study goes along. Left out, the folder says."""
+"""What may follow ``modality@days_before`` after a colon: whether that study goes along.
+
+Left out, the folder says.
+"""
 
 _PATH_OF: dict[str, str] = {column: path for path, column in COLUMN_OF.items()} | {
     column: path

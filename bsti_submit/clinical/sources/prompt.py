@@ -1,8 +1,8 @@
 """A person at a terminal → a clinical record, in about twenty short lines.
 
 Plain lines in and out, nothing is redrawn and nothing depends on colour, so that a dumb terminal, a pipe or a
-screen reader will do. Dates that are typed become day offsets and are dropped at once; only de-identified answers
-ever reach a draft.
+screen reader will do. Dates that are typed become day offsets and are dropped at once; only de-identified
+answers ever reach a draft.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _BACK, _HELP = "<", "?"
 
 
 class DraftSaved(BstiError):  # noqa: N818 - not a fault: the person stopped
-    """The person stopped before the end. ``draft`` holds the de-identified answers so far, as plain JSON values."""
+    """The person stopped before the end.
+
+    ``draft`` holds the de-identified answers so far, as plain JSON values.
+    """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERRUPTED
 
@@ -329,7 +332,7 @@ class _Dialogue:
         return "; ? explains the question."
 
     def _close(self, group: str) -> None:
-        """If no question of a metric is left: run its rules, have doubts confirmed, and show what is stored."""
+        """Close a metric that has no question left: rules, doubts to confirm, and what is stored."""
         following = self._next()
         if following is not None and following.group == group:
             return
@@ -426,7 +429,8 @@ class _Dialogue:
             try:
                 typed = self._line(
                     "Number to change, done, or stop > ",
-                    "A number asks that line again; done goes on to the images; stop keeps your answers for later.",
+                    "A number asks that line again; done goes on to the images; stop keeps your answers "
+                    "for later.",
                 )
             except _Back:
                 self._reset(self._last_group())
