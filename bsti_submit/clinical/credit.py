@@ -92,7 +92,7 @@ def read_contributor(raw: Mapping[str, object]) -> Contributor:
         if field == "anonymous" and isinstance(value, bool):
             continue
         if field not in _FIELDS:
-            problems.append(Problem("E-UNKNOWN-FIELD", "", "the fields are credit, name, orcid and organisation."))
+            problems.append(Problem("E-UNKNOWN-FIELD", "", "only credit, name, orcid and organisation."))
         elif not isinstance(value, str):
             problems.append(Problem("E-TYPE", field, "give text."))
         else:
@@ -102,8 +102,7 @@ def read_contributor(raw: Mapping[str, object]) -> Contributor:
     if values.get("orcid"):
         orcid = normalise_orcid(values["orcid"]) or ""
         if not orcid:
-            message = "this is not an ORCID iD: sixteen characters such as 0000-0002-1825-0097, with a "
-                "check digit."
+            message = "this is no ORCID iD: 16 characters with a check digit, as 0000-0002-1825-0097."
             problems.append(Problem("E-ORCID", "orcid", message))
     credit = "anonymous" if raw.get("anonymous") is True else values.get("credit") or _implied(values)
     if credit not in CREDITS:
