@@ -86,17 +86,7 @@ def read_contributor(raw: Mapping[str, object]) -> Contributor:
     InputError
         With one detail line a problem.
     """
-    problems: list[Problem] = []
-    values: dict[str, str] = {}
-    for field, value in raw.items():
-        if field == "anonymous" and isinstance(value, bool):
-            continue
-        if field not in _FIELDS:
-            problems.append(Problem("E-UNKNOWN-FIELD", "", "only credit, name, orcid and organisation."))
-        elif not isinstance(value, str):
-            problems.append(Problem("E-TYPE", field, "give text."))
-        else:
-            values[field] = " ".join(value.split())
+    values, problems = _fields(raw)
     problems += _text_problems(values)
     orcid = ""
     if values.get("orcid"):
@@ -114,6 +104,21 @@ def read_contributor(raw: Mapping[str, object]) -> Contributor:
     if problems:
         raise error_for(tuple(dict.fromkeys(problems)), subject="The contributor's credit")
     return Contributor(credit, values.get("name", ""), orcid, values.get("organisation", ""))
+
+
+def _fields(raw: Mapping[str, object]) -> tuple[dict[str, str], list[Problem]]:
+    problems: list[Problem] = []
+    values: dict[str, str] = {}
+    for field, value in raw.items():
+        if field == "anonymous" and isinstance(value, bool):
+            continue
+        if field not in _FIELDS:
+            problems.append(Problem("E-UNKNOWN-FIELD", "", "only credit, name, orcid and organisation."))
+        elif not isinstance(value, str):
+            problems.append(Problem("E-TYPE", field, "give text."))
+        else:
+            values[field] = " ".join(value.split())
+    return values, problems
 
 
 def _implied(values: Mapping[str, str]) -> str:
