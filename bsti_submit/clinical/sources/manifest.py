@@ -64,6 +64,7 @@ COLUMN_OF: dict[str, str] = {
     "white_cell_count": "wcc",
     "white_cell_count.day": "wcc_day",
     "crp.day": "crp_day",
+    "po2.sample": "po2_sample",
     "po2.fio2": "po2_fio2",
     "po2.day": "po2_day",
     "spo2.fio2": "spo2_fio2",
