@@ -1,0 +1,61 @@
+"""Ten-digit numbers: which of the United Kingdom's patient numbers they are."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from stdnum.gb import nhs
+
+from bsti_submit.identifiers.kinds import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_GROUPS = re.compile(r"\d+(?:[ ._/\-]{1,2}\d+)*")
+_DIGITS = re.compile(r"\d+")
+_CHI = re.compile(r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d{6}")
+
+
+def _ten_digits(text: str) -> Iterator[tuple[int, int, str, bool]]:
+    """Yield start, end and digits of every ten digits that stand together, and whether laid out as is usual.
+
+    Whole groups only: the middle of a longer number isn't an NHS number.
+    """
+    for run in _GROUPS.finditer(text):
+        groups = [(run.start() + m.start(), m[0]) for m in _DIGITS.finditer(run[0])]
+        for first in range(len(groups)):
+            digits = ""
+            for last in range(first, len(groups)):
+                digits += groups[last][1]
+                if len(digits) >= 10:  # noqa: PLR2004
+                    break
+            if len(digits) != 10:  # noqa: PLR2004
+                continue
+            parts = [len(group) for _, group in groups[first : last + 1]]
+            if len(parts) <= 5 or len(parts) == 10:  # noqa: PLR2004 - else numbers in a row, such as a matrix
+                end = groups[last][0] + len(groups[last][1])
+                yield groups[first][0], end, digits, parts in ([10], [3, 3, 4], [6, 4])
+
+
+def _number_kind(digits: str) -> Kind | None:
+    """Tell which of the United Kingdom's numbers ten digits with a right check digit are."""
+    if not nhs.is_valid(digits):
+        return None
+    if _CHI.match(digits):
+        return Kind.CHI_NUMBER
+    return Kind.HSC_NUMBER if digits.startswith("3") else Kind.NHS_NUMBER
+
+
+def numbers(kind: Kind) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Return a finder of the ten-digit numbers of one kind."""
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        for start, end, digits, usual in _ten_digits(text):
+            found = _number_kind(digits)
+            if found is None and usual:
+                found = Kind.CHI_NUMBER if _CHI.match(digits) else Kind.TEN_DIGITS
+            if found is kind:
+                yield start, end
+
+    return find
