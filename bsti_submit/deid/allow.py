@@ -9,7 +9,7 @@ from bsti_submit.deid import dictionary
 from bsti_submit.deid.claims import SOMEWHERE
 from bsti_submit.deid.fields import Element
 from bsti_submit.deid.iod import possible_types
-from bsti_submit.deid.plan import Action, Rule
+from bsti_submit.deid.plan import CHARACTER_SET, ENGINE_WRITES, Action, Rule
 from bsti_submit.model import Allowed, AllowList, Form
 
 if TYPE_CHECKING:
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 SCHEMA = "allow-list/1.0"
 PIXEL_DATA = 0x7FE00010
 
+_KEEP = frozenset({Form.KEEP})
 META: dict[int, frozenset[Form]] = {
-    0x00020000: frozenset({Form.KEEP}),
-    0x00020001: frozenset({Form.KEEP}),
-    0x00020002: frozenset({Form.UID}),
+    **dict.fromkeys((0x00020000, 0x00020001, 0x00020002, 0x00020010, 0x00020012, 0x00020013), _KEEP),
     0x00020003: frozenset({Form.UID}),
-    0x00020010: frozenset({Form.UID}),
-    0x00020012: frozenset({Form.KEEP, Form.UID}),
-    0x00020013: frozenset({Form.KEEP}),
 }
 """The file meta information, which the engine writes anew (PS3.10 7.1)."""
+
+REWRITTEN = ENGINE_WRITES | {CHARACTER_SET}
+"""Elements of which the input's value never leaves, only what the engine writes."""
 
 _FORMS = {
     Action.KEEP: Form.KEEP,
@@ -84,6 +83,8 @@ def compile_allow_list(
             forms[tag] = found
     for tag, values in inserted.items():
         written = set(values)
+        if tag in REWRITTEN:
+            forms[tag], literals[tag] = set(), set()
         forms.setdefault(tag, set()).add(Form.LITERAL if written else Form.SEQUENCE)
         literals[tag] |= written
     elements = {
@@ -106,18 +107,22 @@ def _forms_at(plan: Plan, path: tuple[int, ...], tag: int, literals: dict[int, s
 
 
 def export(allowed: AllowList, **facts: object) -> dict[str, Any]:
-    """Return an allow-list as JSON-able data, tags of the same forms together; `parse` reads it back."""
-    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    """Return an allow-list as JSON-able data; `parse` reads it back.
+
+    A tag ``GGGGEEEE`` maps to its forms or, where it has literals, to an object of ``forms`` and ``literals``.
+    """
+    elements: dict[str, object] = {}
     for tag, each in allowed.elements.items():
-        groups[tuple(sorted(each.forms))].append(f"{tag:08X}")
+        forms = sorted(str(form) for form in each.forms)
+        literals = sorted(each.literals)
+        elements[f"{tag:08X}"] = {"forms": forms, "literals": literals} if literals else forms
     return {
         "schema": SCHEMA,
         "profile": allowed.profile,
         "version": allowed.version,
         "recipe_sha256": allowed.recipe_sha256,
         **facts,
-        "elements": [{"forms": list(forms), "tags": tags} for forms, tags in sorted(groups.items())],
-        "literals": {f"{tag:08X}": sorted(each.literals) for tag, each in allowed.elements.items() if each.literals},
+        "elements": elements,
         "private": [
             {"group": f"{group:04X}", "creator": creator, "element": f"{element:02X}", "forms": sorted(each.forms)}
             for (group, creator, element), each in allowed.private.items()
@@ -135,19 +140,15 @@ def parse(data: Mapping[str, Any]) -> AllowList:
     """
     if data.get("schema") != SCHEMA:
         raise ValueError("not an allow-list of a known schema")
-    literals = {int(tag, 16): frozenset(values) for tag, values in data["literals"].items()}
     elements: dict[int, Allowed] = {}
-    for group in data["elements"]:
-        forms = frozenset(map(Form, group["forms"]))
-        plain = Allowed(forms)
-        for text in group["tags"]:
-            tag = int(text, 16)
-            elements[tag] = Allowed(forms, literals[tag]) if tag in literals else plain
+    for tag, entry in data["elements"].items():
+        forms = entry["forms"] if isinstance(entry, dict) else entry
+        literals = entry["literals"] if isinstance(entry, dict) else ()
+        elements[int(tag, 16)] = Allowed(frozenset(map(Form, forms)), frozenset(literals))
     private = {
         (int(each["group"], 16), str(each["creator"]), int(each["element"], 16)): Allowed(
             frozenset(map(Form, each["forms"]))
         )
         for each in data["private"]
     }
-    ordered = dict(sorted(elements.items()))
-    return AllowList(data["profile"], data["version"], data["recipe_sha256"], ordered, private)
+    return AllowList(data["profile"], data["version"], data["recipe_sha256"], elements, private)

@@ -55,6 +55,8 @@ class DatePolicy(StrEnum):
 
     MODIFIED = "modified"
     REMOVED = "removed"
+    KEPT = "kept"
+    """Only of a bare recipe that keeps dates; what it does not name is removed all the same."""
 
 
 _FUNCTIONS = {

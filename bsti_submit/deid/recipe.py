@@ -1,7 +1,7 @@
 """A recipe: the text of deid's language that a site writes, read strictly, then held against deid's own parser.
 
-The only module that imports `deid`, whose executor is never used (see `docs/decisions`). deid is imported
-late: it brings matplotlib with it, and a recipe that was linted before needs no second look.
+The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and late:
+that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import logging
 import warnings
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from bsti_submit.deid import recipe_checks, recipe_reader
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
     from bsti_submit.deid.recipe_filters import Condition, Label
 
-__all__ = ["ActionLine", "Problem", "Recipe", "compose_problems", "digest", "lint", "read_recipe"]
+__all__ = ["ActionLine", "Problem", "Recipe", "compose_problems", "examine", "lint", "read_recipe"]
 
 _MAX_BYTES = 4_000_000
 
@@ -47,16 +44,9 @@ def digest(text: str) -> str:
     return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
-@cache
-def _linted() -> frozenset[str]:
-    """Return the digests of shipped recipes that the whole lint, deid included, passed when they were made."""
-    text = (files("bsti_submit.deid") / "data" / "linted-recipes.txt").read_text(encoding="ascii")
-    return frozenset(line.split()[0] for line in text.splitlines() if line and not line.startswith("#"))
-
-
 def lint(path: Path) -> tuple[Problem, ...]:
     """Return every problem of a recipe file, by line, deid's own reading included; () if it may run."""
-    return _examine(path, trust=False)[1]
+    return examine(path)[1]
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -67,7 +57,7 @@ def read_recipe(path: Path) -> Recipe:
     InputError
         If it has any problem; ``details`` holds all of them, one a line.
     """
-    recipe, problems = _examine(path, trust=True)
+    recipe, problems = examine(path)
     if problems:
         count = len(problems)
         raise InputError(
@@ -78,7 +68,8 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _examine(path: Path, *, trust: bool) -> tuple[Recipe, tuple[Problem, ...]]:
+def examine(path: Path) -> tuple[Recipe, tuple[Problem, ...]]:
+    """Return a recipe and every problem it has; it may run only without any."""
     nothing = Recipe(path.name, "", "", (), {})
     try:
         with path.open("rb") as stream:
@@ -97,10 +88,9 @@ def _examine(path: Path, *, trust: bool) -> tuple[Recipe, tuple[Problem, ...]]:
     labels = {name: tuple(each) for name, each in reading.labels.items()}
     recipe = Recipe(path.name, text, digest(text), tuple(reading.actions), labels)
     problems = list(reading.problems)
-    if not (trust and not problems and recipe.sha256 in _linted()):
-        problems += recipe_checks.problems(reading.actions, path.name)
-        if not problems:
-            problems += _deid_reads(path, recipe, reading.lists)
+    problems += recipe_checks.problems(reading.actions, path.name)
+    if not problems:
+        problems += _deid_reads(path, recipe, reading.lists)
     return recipe, tuple(sorted(set(problems), key=lambda each: (each.line, each.message)))
 
 
@@ -183,8 +173,7 @@ def _parse_with_deid(path: Path) -> Mapping[str, Any] | None:
 
 
 def _import_deid() -> tuple[Any, Any]:
-    logging.getLogger("matplotlib").setLevel(logging.CRITICAL)
-    from deid.config.utils import load_deid  # noqa: PLC0415 - 0.8 s, and needed for new recipes only
+    from deid.config.utils import load_deid  # noqa: PLC0415 - only when a recipe is read
     from deid.logger import bot  # noqa: PLC0415
 
     return bot, load_deid
