@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bsti_submit.deid import dictionary, table
 from bsti_submit.deid.fields import Element
 from bsti_submit.deid.iod import possible_types
-from bsti_submit.deid.plan import Action, Plan
+from bsti_submit.deid.plan import Action, Plan, is_reference
 from bsti_submit.deid.recipe_reader import Problem
 from bsti_submit.deid.table import Option, Row
 
@@ -33,7 +33,7 @@ _ENOUGH: dict[str, frozenset[Action]] = {
     "X/D": _REPLACED,
     "X/Z/D": _REPLACED,
     "Z/D": _REPLACED,
-    "X/Z/U*": _REPLACED | {Action.UID, Action.KEEP},
+    "X/Z/U*": _REPLACED,
 }
 _PATTERN_EXAMPLES = {
     table.CURVES: (0x50000010, 0x50FE3000),
@@ -72,6 +72,8 @@ def _examples(row: Row) -> Iterator[Element]:
 
 def _is_enough(code: str, element: Element, plan: Plan) -> bool:
     enough = _ENOUGH[code]
+    if code.startswith("X/") and element.vr == "SQ" and is_reference(element.tag):
+        enough |= {Action.KEEP}  # its UIDs are replaced
     if code == "C" and element.vr in {"SQ", "TM"}:
         enough |= {Action.KEEP}  # cleaned inside; times of day stay (E.3.6: the manner is stated)
     return all(plan.decide(element, kind).action in enough for kind in possible_types(element.tag))

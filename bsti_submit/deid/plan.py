@@ -15,7 +15,7 @@ from bsti_submit.deid import beyond, dictionary, literals
 from bsti_submit.deid.fields import Element, ExactField, PrivateField
 from bsti_submit.deid.iod import Type, type_of
 from bsti_submit.deid.recipe_reader import ActionLine, Verb
-from bsti_submit.deid.table import row_for
+from bsti_submit.deid.table import Option, row_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -279,15 +279,22 @@ def _dummy(element: Element) -> Rule:
     return Rule(Action.UID) if element.vr == "UI" else Rule(Action.DUMMY)
 
 
+def is_reference(tag: int) -> bool:
+    """Return whether the table sees in an attribute nothing but UIDs: the option to retain those retains it."""
+    row = row_for(tag)
+    return row is not None and Option.RETAIN_UIDS in row.options
+
+
 def from_table(code: str, element: Element, kind: Type) -> Rule:
     """Return the rule for a basic action code of Table E.1-1, type-dependent ones by the type in the IOD."""
-    if element.vr == "SQ" and code == "X/Z/U*" and kind is Type.VALUE:
-        return Rule(Action.KEEP)  # the items stay, the UIDs inside are replaced
     if code.startswith("X"):
-        permitted = code.split("/")
         if kind is Type.OPTIONAL or code == "X":
             return Rule(Action.REMOVE)
-        return _dummy(element) if kind is Type.VALUE and "D" in permitted else _emptied(element, kind)
+        if kind is Type.VALUE and element.vr == "SQ":
+            # Of a sequence of references the items stay, with new UIDs in them. Any other that an IOD demands is
+            # conditional, and cannot be made of dummies.
+            return Rule(Action.KEEP if is_reference(element.tag) else Action.REMOVE)
+        return _dummy(element) if kind is Type.VALUE and "D" in code else _emptied(element, kind)
     if code in {"Z", "Z/D"}:
         return _emptied(element, kind)
     if code == "D":
