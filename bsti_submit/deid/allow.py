@@ -53,7 +53,7 @@ def forms_of(rule: Rule, vr: str, tag: int) -> frozenset[Form]:
         return frozenset({Form.SEQUENCE, Form.EMPTY})
     forms = {_FORMS[rule.action]}
     if rule.action not in _NEVER_FAILS:
-        forms.add(Form.EMPTY)
+        forms.add(Form.EMPTY)  # an empty value stays empty whatever the rule
         if rule.otherwise is Action.DUMMY:
             forms.add(Form.UID if vr == "UI" else Form.DUMMY)
     return frozenset(forms)

@@ -252,6 +252,14 @@ class _Instance:
             self.counts["emptied"] += 1
             return encode(tag, vr, b"")
         if action is Action.KEEP:
+            if vr == "CS" and rule.value == "coded":
+                text = bytes(value).strip(b" \0").decode("ascii", "replace").upper()
+                known = self.profile.coded_terms.cleaned(text)
+                if known != text:
+                    self.counts["cleaned"] += 1
+                    value, raw = memoryview(known.encode("ascii")), None
+                if not known.strip("\\ "):
+                    return self._filled(rule, tag, vr, text)
             return self._keep(tag, vr, stated, value, raw, characters)
         if action is Action.DUMMY:
             self.counts["dummy"] += 1

@@ -25,7 +25,7 @@ class Action(StrEnum):
     """What the engine does with one element."""
 
     KEEP = "keep"
-    """Leave it. A sequence keeps its frame and is cleaned inside."""
+    """Leave it. A sequence keeps its frame and is cleaned inside. With the value ``coded``, only known terms stay."""
     REMOVE = "remove"
     EMPTY = "empty"
     """Zero length."""
@@ -327,7 +327,9 @@ def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:
         return Rule(Action.SHIFT_DATE, otherwise=otherwise)
     if vr == "UI":
         return Rule(Action.UID, otherwise=otherwise)
-    keeps = vr in dictionary.NUMBER_VRS | {"CS", "SQ"} or (vr == "TM" and dates is DatePolicy.MODIFIED)
+    if vr == "CS":
+        return Rule(Action.KEEP, "coded", otherwise)
+    keeps = vr in dictionary.NUMBER_VRS | {"SQ"} or (vr == "TM" and dates is DatePolicy.MODIFIED)
     if keeps or (vr in dictionary.BINARY_VRS and element.tag in KEPT_BINARY):
         return Rule(Action.KEEP, otherwise=otherwise)
     return _dropped(Element(element.path, element.tag, vr), kind)

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bsti_submit.deid import allow
+from bsti_submit.deid.coded import CodedTerms
+from bsti_submit.deid.descriptors import Descriptors, load_vocabulary
 from bsti_submit.deid.kinds import left_out_reason
 from bsti_submit.deid.plan import DatePolicy, Plan
 from bsti_submit.deid.table import EDITION, Option
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bsti_submit.deid.descriptors import Descriptors
     from bsti_submit.deid.recipe import Problem, Recipe
     from bsti_submit.model import AllowList, Reason
 
@@ -75,11 +76,19 @@ class Profile:
         return Plan([recipe.actions for recipe in self.recipes], DatePolicy(self.date_policy))
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the vocabulary, in lower case."""
+        return load_vocabulary(self.vocabulary)
+
+    @cached_property
     def descriptors(self) -> Descriptors:
         """The cleaner of free text."""
-        from bsti_submit.deid.descriptors import Descriptors, load_vocabulary  # noqa: PLC0415 - read when needed
+        return Descriptors(self.words)
 
-        return Descriptors(load_vocabulary(self.vocabulary))
+    @cached_property
+    def coded_terms(self) -> CodedTerms:
+        """The terms that coded strings may be made of."""
+        return CodedTerms(self.words)
 
     @property
     def method_text(self) -> str:
