@@ -47,6 +47,7 @@ _KEYS: dict[str, type] = {
 _OWN = ("name", "version", "title", "recipe")
 """What a profile must say itself, even if it extends another."""
 _OPTIONAL = ("extends", "retained_creators")
+_STANDARD = "1.2.840.10008."
 _LARGEST_AGE_CAP = 89
 """Ages of 90 and over are told as 90+ whatever a profile says."""
 
@@ -242,8 +243,8 @@ def _unknown_values(said: Mapping[str, Any]) -> Iterable[str]:
             yield f"{name} is not a pattern that can be looked for" + (f"; did you mean {near[0]}" if near else "")
     if not 0 <= said.get("age_cap", 0) <= _LARGEST_AGE_CAP:
         yield f"age_cap must be from 0 to {_LARGEST_AGE_CAP}"
-    eligible = said.get("eligible", {"": "1.2"})
-    if not eligible or not all(isinstance(uid, str) and uid.startswith("1.2.840.10008.") for uid in eligible.values()):
+    eligible = said.get("eligible", {"": _STANDARD})
+    if not eligible or not all(isinstance(uid, str) and uid.startswith(_STANDARD) for uid in eligible.values()):
         yield "eligible must name at least one SOP class of the standard, as name = UID"
     name = said.get("name", "name")
     if not name.isascii() or not name.replace("-", "").isalnum():
@@ -303,10 +304,10 @@ def true_claims(plan: Plan) -> frozenset[str]:
 
 
 def _warnings(plan: Plan) -> tuple[str, ...]:
-    unnamed = sum(1 for row in rows() if row.tag is not None and not plan.names(row.tag))
+    named = sum(1 for row in rows() if row.tag is not None and plan.names(row.tag))
     claimed = true_claims(plan)
     return (
-        f"The recipe names {len(rows()) - unnamed} of the {len(rows())} rows of Table E.1-1. The others are handled as the "
+        f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as the "
         "Basic Profile says, and what is neither in the table nor in the standard's dictionary is removed.",
         "It claims " + (" and ".join(sorted(claimed)) if claimed else "no profile of PS3.15, because it keeps too much") + ".",
         "Its %filter rules and the default profile's vocabulary, kinds of objects and age cap apply.",
