@@ -132,7 +132,15 @@ class PackageReader:
             with self._zip.open(self._infos[f"{self.case_id}/{name}"]) as stream:
                 while block := stream.read(_BLOCK):
                     yield block
-        except (OSError, zipfile.BadZipFile, EOFError, struct.error, ValueError, NotImplementedError, RuntimeError):
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            EOFError,
+            struct.error,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+        ):
             raise InputError("The package is damaged.") from None
 
     def problems(self) -> tuple[str, ...]:
@@ -148,9 +156,13 @@ class PackageReader:
             return ("the bag's own files are missing or damaged",)
         names = set(self.names())
         payload = {name for name in names if name.startswith("data/")}
-        wrong = [f"{_told(name)} is in the package but not in its manifest" for name in sorted(payload - manifest.keys())]
+        wrong = [
+            f"{_told(name)} is in the package but not in its manifest"
+            for name in sorted(payload - manifest.keys())
+        ]
         wrong += [
-            f"{_told(name)} is in the manifest but not in the package" for name in sorted(manifest.keys() - payload)
+            f"{_told(name)} is in the manifest but not in the package"
+            for name in sorted(manifest.keys() - payload)
         ]
         known = {CASE_RECORD, CLINICAL_RECORD, BAG_INFO, "bagit.txt", MANIFEST, TAG_MANIFEST, *self.images()}
         wrong += [f"{_told(name)} does not belong in a package" for name in sorted(names - known)]
@@ -250,7 +262,11 @@ def _manifest(data: bytes) -> dict[str, str]:
 
 def _told(name: str) -> str:
     """Return a member's name for a person; a strange one is not repeated."""
-    return name if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME else "a file with a strange name"
+    return (
+        name
+        if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME
+        else "a file with a strange name"
+    )
 
 
 def file_sha256(path: Path) -> str:

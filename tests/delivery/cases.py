@@ -91,11 +91,14 @@ def _grow(dataset: object, number: int, size: int) -> None:
     dataset.PixelData = bytes(pixels)  # type: ignore[attr-defined]
 
 
-def put_in(outbox: Outbox, instances: list[bytes] | None = None, *, study_set: str = "ab" * 32, ready: bool = True) -> str:
+def put_in(
+    outbox: Outbox, instances: list[bytes] | None = None, *, study_set: str = "ab" * 32, ready: bool = True
+) -> str:
     """Bring a case into an outbox, approved unless told otherwise; return its id."""
-    case_id = outbox.reserve(study_set)
-    package, record = write(outbox.staging(case_id), case_id, instances)
-    outbox.store(package, record, CLINICAL)
+    with outbox.building(study_set):
+        case_id = outbox.reserve(study_set)
+        package, record = write(outbox.staging(case_id), case_id, instances)
+        outbox.store(package, record, CLINICAL)
     if ready:
         outbox.approve(case_id, attestation(package.sha256), "registry")
     return case_id

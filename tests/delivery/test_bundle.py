@@ -56,7 +56,8 @@ def test_unzip_accepts_it(tmp_path):
 def test_series_and_instances_are_numbered_in_order_even_when_series_alternate():
     with PackageWriter(None, CASE) as writer:
         names = [
-            writer.add(certified(bytes([n]), n, series)) for n, series in enumerate(("1.2", "1.3", "1.2", "1.4"), 1)
+            writer.add(certified(bytes([n]), n, series))
+            for n, series in enumerate(("1.2", "1.3", "1.2", "1.4"), 1)
         ]
     assert names == [
         "data/images/0001/000001.dcm",
@@ -98,7 +99,13 @@ PINNED = "e1de5340c6b9969125fd3b8dd389bae8a1999c085557c97faf60bb21cf8077c8"
 
 @pytest.mark.parametrize(
     "changes",
-    [{"sha256": "0" * 64}, {"size": 2}, {"size": 4}, {"payload": Bytes(b"abd")}, {"payload": Bytes(b"abcd" * 5000)}],
+    [
+        {"sha256": "0" * 64},
+        {"size": 2},
+        {"size": 4},
+        {"payload": Bytes(b"abd")},
+        {"payload": Bytes(b"abcd" * 5000)},
+    ],
     ids=["digest", "longer", "shorter", "other bytes", "far longer"],
 )
 def test_bytes_that_are_not_those_certified_hold_the_case_and_leave_nothing(tmp_path, changes):
