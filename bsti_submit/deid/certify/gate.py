@@ -47,8 +47,10 @@ _TEXT_REGION = TEXT_VRS | NUMBER_VRS | {b"UI"}
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 _TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
+_ROWS = 0x00280010
 _DEEPEST_JSON = 32
 _LARGEST = 1e18
+_LONG_NUMBER = 6
 
 
 class Gate:
@@ -226,6 +228,8 @@ class _Inspector:
             if not feed.at_end:
                 # PS3.5 lets only trailing padding and signatures follow pixel data, and neither may leave.
                 raise structure("PixelData", "trailing-bytes")
+        elif _ROWS in elements:
+            raise Doubt(Finding(Reason.TRUNCATED, "PixelData"))
         else:
             feed.drain()
         self._search(head, start, loose, seen)
@@ -330,8 +334,10 @@ def _search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdent
 
 
 def _number(value: float, matcher: Matcher) -> str | None:
-    digits = str(abs(int(value))) if value == value and abs(value) < _LARGEST else ""  # noqa: PLR0124 - not a NaN
-    return Kind.IDENTIFIER.word if digits and matcher.is_original_number(digits) else None
+    """Return the kind of identifier that a number of a record is, or None: short ones are measurements."""
+    digits = str(abs(int(value))) if abs(value) < _LARGEST else ""
+    kind = matcher.search_text(digits, Mode.FREE) if len(digits) >= _LONG_NUMBER else None
+    return kind.word if kind is not None else None
 
 
 def _strings(record: object, depth: int) -> Iterator[str | float]:

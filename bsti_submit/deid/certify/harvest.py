@@ -76,7 +76,8 @@ class Harvest:
     def _who(self, values: list[Found]) -> int:
         """Return the number of the patient whom a header is about."""
         told = {found.tag: found.raw for found in reversed(values) if found.tag in (_PATIENT_ID, _PATIENT_NAME)}
-        who = (told.get(_PATIENT_ID, b""), told.get(_PATIENT_NAME, b""))
+        patient_id = told.get(_PATIENT_ID, b"").strip(b" \0")
+        who = (patient_id, b"" if patient_id else told.get(_PATIENT_NAME, b""))
         return self._patients.setdefault(who, len(self._patients))
 
     def add_text(self, text: Identified[str]) -> None:
