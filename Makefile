@@ -1,0 +1,43 @@
+# Everything here sets itself up: Python 3.11 or newer with venv, make and a package index are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: demo test nightly bench format generate lock clean
+
+demo: $(STAMP)
+	$(BIN)/bsti-submit demo
+
+test: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+
+nightly: $(STAMP)
+	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python tools/bench.py
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The constraints file is what was tested: an install next year gives the same.
+lock: $(STAMP)
+	$(BIN)/python tools/lock.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[registry,dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+
+# Recipes, allow-lists and documents that are made from the standard's table and the profiles.
+generate: $(STAMP)
+	$(BIN)/python tools/generate.py

@@ -1,0 +1,134 @@
+"""The command line: one command a file, errors told in one place.
+
+Importing this module stays light: what a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from bsti_submit import __version__
+from bsti_submit.cli import (
+    approve,
+    attestation,
+    audit,
+    batch,
+    case,
+    check,
+    clinical,
+    credit,
+    deid,
+    demo,
+    key,
+    login,
+    manifest,
+    outbox,
+    package,
+    profile,
+    receipt,
+    registry,
+    review,
+    setup,
+    status,
+    verify,
+    withdraw,
+)
+from bsti_submit.errors import BstiError, ExitCode
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Shell(TyperGroup):
+    """Turns our errors into a message and an exit code, for every command, however it is called."""
+
+    def invoke(self, ctx: Any) -> object:
+        """Run a command.
+
+        An unexpected error is told by its kind and its place in our code alone: its text may hold a value.
+        """
+        from bsti_submit.cli.output import tell_error, tell_fault  # noqa: PLC0415
+
+        try:
+            return super().invoke(ctx)
+        except BstiError as error:
+            tell_error(error)
+            raise typer.Exit(int(error.exit_code)) from None
+        except KeyboardInterrupt:
+            sys.stderr.write("\nStopped. Nothing that was sent before is sent again when you go on.\n")
+            raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+        except (typer.Exit, typer.Abort, SystemExit):
+            raise
+        except Exception as fault:
+            if _is_usage_error(fault):
+                raise
+            tell_fault(fault)
+            raise typer.Exit(int(ExitCode.FAULT)) from None
+
+
+def _is_usage_error(fault: Exception) -> bool:
+    # Typer's own usage errors know how to show themselves; their base class is private to it.
+    return callable(getattr(fault, "show", None)) and hasattr(fault, "exit_code")
+
+
+app = typer.Typer(
+    name="bsti-submit",
+    cls=Shell,
+    help=(
+        "De-identify chest imaging and submit it, with brief clinical metrics, to the BSTI COVID-19 imaging registry.\n\n"
+        "Start with `bsti-submit demo` to see the whole job on a made-up study, then `bsti-submit check FOLDER` on one "
+        "of yours (nothing is sent), then `bsti-submit case FOLDER`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"bsti-submit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_flag: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _module in (case, check, deid, verify, package, review, approve, batch, status, withdraw, setup, login, demo):
+    _module.add_to(app)
+for _module in (outbox, receipt, profile, clinical, manifest, attestation, key, credit, audit):
+    _module.add_to(app)
+app.add_typer(registry.app, name="registry")
+
+
+def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: TracebackType | None) -> None:
+    sys.stderr.write(f"bsti-submit stopped on a fault of its own ({kind.__name__}).\n")
+    del fault
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the contract's codes."""
+    from bsti_submit.cli.output import prepare_streams  # noqa: PLC0415
+
+    sys.excepthook = _silent_hook
+    prepare_streams()
+    try:
+        app()
+    except SystemExit:
+        raise
+    except BaseException as fault:  # noqa: BLE001 - nothing may end in a traceback, which shows values
+        _silent_hook(type(fault), fault, None)
+        sys.exit(int(ExitCode.FAULT))
+    sys.exit(0)

@@ -1,0 +1,62 @@
+"""Options that several commands share, each with one wording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+SourcePath: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="A folder of any depth, one DICOM file, a DICOMDIR or a ZIP. It is only ever read.",
+        show_default=False,
+    ),
+]
+ProfileName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        help="The de-identification profile: a name from `bsti-submit profile list`, or a path to a profile or recipe. "
+        "Without it the one set up for this site is used, or bsti-default.",
+        show_default=False,
+    ),
+]
+ClinicalFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--clinical",
+        metavar="FILE",
+        help="The clinical metrics as a JSON file. `bsti-submit clinical template` writes one to fill in.",
+        show_default=False,
+    ),
+]
+AttestationFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--attestation",
+        metavar="FILE",
+        help="A signed attestation, for unattended runs. `bsti-submit attestation template` writes one to complete.",
+        show_default=False,
+    ),
+]
+Destination: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="DEST",
+        help="Where the case goes: `registry`, or `dir:FOLDER` for a folder or a USB stick.",
+    ),
+]
+LeaveOut: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out",
+        metavar="REF",
+        help="Leave out the instance with this reference, such as #000123 or 123. May be given several times.",
+        show_default=False,
+    ),
+]

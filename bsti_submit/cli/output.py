@@ -1,0 +1,159 @@
+"""What commands write: the result on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import Console
+
+    from bsti_submit.model import InstanceReport
+    from bsti_submit.report.console import Reporter
+
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Write the result as one JSON document on stdout, and nothing else.")
+]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_json_mode = False
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr unable to fail on a character that the console cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def set_json(json_mode: bool) -> None:
+    """Remember whether the result is wanted as JSON, for errors as well."""
+    global _json_mode  # noqa: PLW0603 - one process runs one command
+    _json_mode = json_mode
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    """Write the one JSON document of a command."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+    sys.stdout.flush()
+
+
+def write(text: str = "") -> None:
+    """Write a line of the result for a person."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str = "") -> None:
+    """Tell a person something that is not the result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def has_terminal() -> bool:
+    """Whether a person can be asked: both ends are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def console() -> Console:
+    """Return a rich console on stderr, plain where the terminal is dumb or NO_COLOR is set."""
+    from rich.console import Console  # noqa: PLC0415
+
+    plain = os.environ.get("TERM", "") == "dumb" or bool(os.environ.get("NO_COLOR"))
+    return Console(stderr=True, no_color=plain or None, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def reporter(*, json_mode: bool) -> Reporter:
+    """Return the reporter that fits: silent for JSON, bars on a terminal, lines in a log."""
+    from bsti_submit.report.console import LogReporter, QuietReporter, TerminalReporter  # noqa: PLC0415
+
+    if json_mode:
+        return QuietReporter()
+    return TerminalReporter(console()) if sys.stderr.isatty() else LogReporter()
+
+
+def tell_error(error: BstiError) -> None:
+    """Tell an error of ours: what, which, and what to do next."""
+    if _json_mode:
+        write_json(
+            {
+                "error": {
+                    "message": error.message,
+                    "details": list(error.details),
+                    "hint": error.hint,
+                    "exit_code": int(error.exit_code),
+                }
+            }
+        )
+    say(error.message)
+    for line in error.details:
+        say(f"  {line}")
+    if error.hint:
+        say(error.hint)
+
+
+def tell_fault(fault: BaseException) -> None:
+    """Tell a fault of ours by its kind and place. Never its text, which may hold a value."""
+    place = ""
+    for frame in traceback.extract_tb(fault.__traceback__):
+        with suppress(ValueError):
+            place = f"{Path(frame.filename).resolve().relative_to(_PACKAGE.parent).as_posix()}:{frame.lineno}"
+    message = f"bsti-submit stopped on a fault of its own ({type(fault).__name__} at {place or 'an unknown place'})."
+    if _json_mode:
+        write_json({"error": {"message": message, "details": [], "hint": "", "exit_code": int(ExitCode.FAULT)}})
+    say(message)
+    say("Nothing was sent by this. Please report that line; it holds nothing about the patient.")
+
+
+def instances_json(reports: Iterable[InstanceReport]) -> list[dict[str, object]]:
+    """Return the per-instance part of a JSON result."""
+    return [
+        {
+            "ref": str(report.ref),
+            "sop_class_uid": report.sop_class_uid,
+            "outcome": str(report.outcome),
+            "reason": str(report.reason) if report.reason else None,
+            **({"attribute": report.attribute} if report.attribute else {}),
+        }
+        for report in sorted(reports, key=lambda report: report.ref)
+    ]
+
+
+def counts_json(reports: Iterable[InstanceReport]) -> dict[str, int]:
+    """Return how many instances came to each outcome."""
+    found = dict.fromkeys((str(outcome) for outcome in Outcome), 0)
+    for report in reports:
+        found[str(report.outcome)] += 1
+    return found
+
+
+def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:
+    """Return the outcome of a run for a person: counts by outcome and reason, held instances by reference."""
+    from collections import Counter, defaultdict  # noqa: PLC0415
+
+    reports = list(reports)
+    left_out = Counter(report.reason for report in reports if report.outcome is Outcome.LEFT_OUT)
+    held = defaultdict(list)
+    for report in reports:
+        if report.outcome is Outcome.HELD:
+            held[report.reason, report.attribute].append(report.ref)
+    lines = [f"Certified: {sum(report.outcome is Outcome.CERTIFIED for report in reports)}"]
+    lines += [f"Left out:  {count:>4}  {reason.text}" for reason, count in left_out.most_common() if reason]
+    for (reason, attribute), refs in held.items():
+        if reason:
+            shown = ", ".join(str(ref) for ref in sorted(refs)[:5]) + (" …" if len(refs) > 5 else "")  # noqa: PLR2004
+            where = f" [{attribute}]" if attribute else ""
+            lines.append(f"Held:      {len(refs):>4}  {reason.text}{where}  {shown}")
+    return lines

@@ -1,0 +1,1 @@
+"""Three ways in: terminal prompts, a JSON file, a manifest."""

@@ -1,0 +1,213 @@
+"""One element's value held against the forms that the profile allows for it, and searched."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bsti_submit.deid.certify.attributes import (
+    BINARY_SIZES,
+    EQUIPMENT,
+    NUMBER_VRS,
+    TEXT_VRS,
+    VRS_OF_TAG,
+    Kind,
+    name_of,
+)
+from bsti_submit.deid.certify.charsets import decodings
+from bsti_submit.deid.certify.dates import is_date
+from bsti_submit.deid.certify.search import Matcher, Mode
+from bsti_submit.deid.certify.uids import is_ours, is_registered
+from bsti_submit.model import DUMMIES, Allowed, Form, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class FindIdentifiers(Protocol):
+    """Find national identifiers in text: each with its kind, start and end."""
+
+    def __call__(self, text: str, /) -> Iterable[tuple[str, int, int]]:
+        """Return what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the final check found. ``attribute`` is a keyword, tag or name, ``kind`` a word: no values."""
+
+    reason: Reason
+    attribute: str = ""
+    kind: str = ""
+
+
+_DS = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
+_TIME = rb"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
+
+
+def _multi(one: bytes) -> re.Pattern[bytes]:
+    value = rb" *(?:" + one + rb")? *"
+    return re.compile(value + rb"(?:\\" + value + rb")*")
+
+
+_SYNTAX: dict[bytes, re.Pattern[bytes]] = {
+    b"AE": _multi(rb"[ -\[\]-~]{1,16}"),
+    b"AS": _multi(rb"\d{3}[DWMY]"),
+    b"CS": _multi(rb"[A-Za-z0-9_][A-Za-z0-9_ ]{0,15}"),
+    b"DA": _multi(rb"\d{8}"),
+    b"DS": _multi(_DS),
+    b"DT": _multi(rb"\d{8}(?:" + _TIME + rb")?(?:[+-]\d{4})?"),
+    b"IS": _multi(_DS),
+    b"TM": _multi(_TIME),
+    b"UI": re.compile(rb"[0-9.]+(?:\\[0-9.]+)*\0?"),
+}
+_LONGEST_NUMBER = 64
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_CODES = frozenset((0x00080100, 0x00080119))
+_CHARSET = 0x00080005
+_PSEUDONYM = re.compile(r"BSTI-[A-Z2-7]{8,59}")
+_WHOLE_NUMBER = re.compile(rb"[+-]?(\d{7,12})(?:\.0*)?")
+_DATE_LENGTH = 8
+
+
+class Forms:
+    """Check single values: by VR syntax, by allowed form, and against the patient's identifiers."""
+
+    def __init__(self, matcher: Matcher, patterns: FindIdentifiers) -> None:
+        self._matcher = matcher
+        self._patterns = patterns
+
+    def check(self, tag: int, vr: bytes, raw: bytes, allowed: Allowed | None, codec: str) -> Finding | None:
+        """Return what is wrong with a value, or None.
+
+        Parameters
+        ----------
+        tag, vr, raw
+            The element; `raw` as it stands in the file, padding included.
+        allowed
+            What the profile allows for the tag; None where the profile is not known.
+        codec
+            The codec of the character set in force.
+        """
+        if not raw:
+            return None
+        wrong = self._wrong_syntax(vr, raw)
+        if wrong:
+            return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "syntax")
+        if allowed is not None:
+            written = self._as_written(vr, raw, allowed, codec)
+            if written is not None:
+                return (
+                    None
+                    if written
+                    else Finding(Reason.RESIDUAL_IDENTIFIER, name_of(tag), Kind.IDENTIFIER.word)
+                )
+            if not allowed.forms & _FREE_FORMS.get(vr, _KEPT_FORMS):
+                return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "form")
+        kind = self._identifying(tag, vr, raw, codec)
+        if kind is None:
+            return None
+        reason = (
+            Reason.ELEMENT_NOT_ALLOWED
+            if kind in ("foreign-uid", "malformed-date")
+            else Reason.RESIDUAL_IDENTIFIER
+        )
+        return Finding(reason, name_of(tag), kind)
+
+    @staticmethod
+    def _wrong_syntax(vr: bytes, raw: bytes) -> bool:
+        syntax = _SYNTAX.get(vr)
+        if syntax is not None:
+            return syntax.fullmatch(raw) is None or (
+                vr in NUMBER_VRS and max(map(len, raw.split(b"\\"))) > _LONGEST_NUMBER
+            )
+        size = BINARY_SIZES.get(vr)
+        if size is not None:
+            return len(raw) % size != 0
+        return _CONTROLS.search(raw) is not None
+
+    def _as_written(self, vr: bytes, raw: bytes, allowed: Allowed, codec: str) -> bool | None:
+        """Whether the value is one that the profile or the key writes; None if it is not such a value.
+
+        False means that it has the form of a pseudonym and is the patient's own id.
+        """
+        forms = allowed.forms
+        if Form.DUMMY in forms:
+            dummy = DUMMIES.get(vr.decode("ascii"))
+            if raw.rstrip(b" \0") == (dummy or "").encode("ascii"):
+                return True
+            if vr in BINARY_SIZES and not any(raw) and len(raw) <= max(BINARY_SIZES[vr], 2):
+                return True
+        if not forms & {Form.LITERAL, Form.PSEUDONYM}:
+            return None
+        text = decodings(raw, codec)[0].rstrip(" \0")
+        if Form.LITERAL in forms and text in allowed.literals:
+            return True
+        if Form.PSEUDONYM in forms and _PSEUDONYM.fullmatch(text):
+            return not self._matcher.is_identifier(text)
+        return None
+
+    def _identifying(self, tag: int, vr: bytes, raw: bytes, codec: str) -> str | None:
+        if vr == b"UI":
+            return self._uid(raw)
+        if vr in (b"DA", b"DT"):
+            return self._date(raw)
+        if vr in NUMBER_VRS:
+            return self._number(raw) if vr != b"TM" else None
+        if vr not in TEXT_VRS or tag == _CHARSET:
+            return None
+        return self._text(tag, vr, raw, codec)
+
+    def _uid(self, raw: bytes) -> str | None:
+        for part in raw.rstrip(b"\0").decode("ascii").split("\\"):
+            if self._matcher.is_original_uid(part):
+                return Kind.UID.word
+            if part and not is_ours(part) and not is_registered(part):
+                return "foreign-uid"
+        return None
+
+    def _date(self, raw: bytes) -> str | None:
+        for part in raw.split(b"\\"):
+            text = part.strip(b" ")[:_DATE_LENGTH]
+            if not text:
+                continue
+            number = int(text)
+            if not is_date(number // 10000, number // 100 % 100, number % 100):
+                return "malformed-date"
+            if self._matcher.is_original_date(number) and number != int(DUMMIES["DA"]):
+                return Kind.DATE.word
+        return None
+
+    def _number(self, raw: bytes) -> str | None:
+        for part in raw.split(b"\\"):
+            whole = _WHOLE_NUMBER.fullmatch(part.strip(b" "))
+            if whole and self._matcher.is_original_number(whole.group(1).decode("ascii")):
+                return Kind.IDENTIFIER.word
+        return None
+
+    def _text(self, tag: int, vr: bytes, raw: bytes, codec: str) -> str | None:
+        mode = Mode.CODED if vr == b"CS" else Mode.EQUIPMENT if tag in EQUIPMENT else Mode.FREE
+        for text in decodings(raw.strip(b" \0"), codec):
+            kind = self._matcher.search_text(text, mode)
+            if kind is not None:
+                return kind.word
+            if mode is not Mode.CODED and tag not in _CODES:
+                national = next(iter(self._patterns(text)), None)
+                if national is not None:
+                    return f"{Kind.NATIONAL.word}:{national[0]}"
+        return None
+
+
+_KEPT_FORMS = frozenset((Form.KEEP, Form.TEXT))
+_FREE_FORMS: dict[bytes, frozenset[Form]] = {
+    b"UI": frozenset((Form.KEEP, Form.UID)),
+    b"DA": frozenset((Form.KEEP, Form.DATE)),
+    b"DT": frozenset((Form.KEEP, Form.DATE)),
+    b"TM": frozenset((Form.KEEP, Form.DATE)),
+}
+"""Forms under which a value of each VR may be other than written by the profile: it is searched then."""
+
+
+def vr_is_right(tag: int, vr: bytes) -> bool:
+    """Whether PS3.6 gives the tag this VR."""
+    return vr in VRS_OF_TAG.get(tag, ())

@@ -1,0 +1,80 @@
+"""The value representations (PS3.5 6.2) of the standard's attributes, and the forms that values must have."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+PLAIN_TEXT: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+"""VRs whose text depends on the character set (PS3.5 6.1.2.3)."""
+BULK: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+
+
+_FORMS: Final = {
+    "AE": re.compile(rb"[\x20-\x5b\x5d-\x7e]{0,16}(?:\\[\x20-\x5b\x5d-\x7e]{0,16})*"),
+    "AS": re.compile(rb"(?:[0-9]{3}[DWMY])?(?:\\[0-9]{3}[DWMY])*"),
+    "CS": re.compile(rb"[A-Z0-9 _]*(?:\\[A-Z0-9 _]*)*"),
+    "DS": re.compile(
+        rb"(?: *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *)?"
+        rb"(?:\\(?: *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *)?)*"
+    ),
+    "IS": re.compile(rb"(?: *[+-]?[0-9]{1,12} *)?(?:\\(?: *[+-]?[0-9]{1,12} *)?)*"),
+    "TM": re.compile(
+        rb"(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?|[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)? *"
+        rb"(?:\\(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?)? *)*"
+    ),
+    "UI": re.compile(rb"[0-9.]{0,64}(?:\\[0-9.]{0,64})*"),
+    "UR": re.compile(rb"[\x21-\x7e]*"),
+}
+_LONGEST: Final = {"AS": 4, "CS": 16, "DS": 16, "IS": 12, "TM": 16}
+_WIDTHS: Final = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8} | {
+    "OD": 8,
+    "OF": 4,
+    "OL": 4,
+    "OV": 8,
+    "OW": 2,
+}
+
+
+@lru_cache(maxsize=16_384)
+def dictionary_vrs(tag: int) -> tuple[str, ...]:
+    """Return the VRs that the dictionary allows for a tag; none for a tag that it does not have."""
+    from pydicom.datadict import DicomDictionary, RepeatersDictionary, mask_match  # noqa: PLC0415
+
+    entry = DicomDictionary.get(tag)
+    if entry is None:
+        mask = mask_match(tag)
+        entry = RepeatersDictionary.get(mask) if mask is not None else None
+    if entry is None:
+        return ()
+    return tuple(vr for vr in entry[0].replace(" or ", " ").replace("_", " ").split() if len(vr) == 2)  # noqa: PLR2004
+
+
+@lru_cache(maxsize=16_384)
+def dictionary_vr(tag: int, *, signed: bool = False) -> str:
+    """Return the VR of a tag where none is stated (PS3.5 A.1); ``UN`` for what the dictionary does not have."""
+    if tag >> 16 & 1:
+        return "LO" if 0x10 <= tag & 0xFFFF <= 0xFF else "UN"
+    if tag & 0xFFFF == 0:
+        return "UL"
+    vrs = dictionary_vrs(tag)
+    if not vrs:
+        return "UN"
+    if "OW" in vrs:
+        return "OW"
+    if set(vrs) == {"US", "SS"}:
+        return "SS" if signed else "US"
+    return vrs[0]
+
+
+def has_form(vr: str, value: bytes) -> bool:
+    """Whether a value, padding stripped, has the form of its VR. Text VRs and dates are not judged here."""
+    form = _FORMS.get(vr)
+    if form is not None:
+        longest = _LONGEST.get(vr)
+        return form.fullmatch(value) is not None and (
+            longest is None or len(value) <= longest or max(map(len, value.split(b"\\"))) <= longest
+        )
+    width = _WIDTHS.get(vr)
+    return width is None or len(value) % width == 0

@@ -1,0 +1,169 @@
+"""Reading without leaving a trace: files and archive members opened for bytes, never written to.
+
+Access times are left alone where the system allows it (``O_NOATIME``), no file that is not a regular one
+is opened, and on Windows paths longer than 260 characters are reached by their ``\\\\?\\`` form.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import sys
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Iterator
+
+    from bsti_submit.model import Buffer
+
+MAPPED_FROM: Final = 32 << 20
+"""Files of this size and more are mapped into memory rather than copied."""
+_LONG_PATH: Final = 240
+_QUIET: Final = getattr(os, "O_NOATIME", 0)
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+
+
+def reachable(path: str) -> str:
+    """Return ``path`` in a form that the system can open whatever its length (Windows: 260 characters)."""
+    if sys.platform == "win32" and len(path) >= _LONG_PATH and not path.startswith("\\\\?\\"):
+        path = os.path.abspath(path)  # noqa: PTH100 - the prefix wants plain text
+        return "\\\\?\\UNC\\" + path[2:] if path.startswith("\\\\") else "\\\\?\\" + path
+    return path
+
+
+def open_quietly(path: str) -> int:
+    """Open a file or folder for reading, without touching its access time if the system lets us."""
+    path = reachable(path)
+    flags = os.O_RDONLY | _BINARY | getattr(os, "O_CLOEXEC", 0)
+    if _QUIET:
+        with suppress(PermissionError):  # only the owner may ask for it
+            return os.open(path, flags | _QUIET)
+    return os.open(path, flags)
+
+
+class OpenedFile:
+    """A regular file open for reading; a context manager."""
+
+    def __init__(self, path: str) -> None:
+        self._file: IO[bytes] = os.fdopen(open_quietly(path), "rb", buffering=0)
+        self._position = 0
+        try:
+            status = os.fstat(self._file.fileno())
+        except OSError:
+            self._file.close()
+            raise
+        self.size: int = status.st_size
+        self.modified: int = status.st_mtime_ns
+
+    def __enter__(self) -> OpenedFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def head(self, length: int) -> Buffer:
+        """Return the first ``length`` bytes, or fewer where the file is shorter."""
+        if length >= MAPPED_FROM and self.size >= MAPPED_FROM:
+            return self.whole()
+        return self.at(0, length)
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset``."""
+        if offset != self._position:
+            self._file.seek(offset)
+        parts = []
+        wanted = min(length, max(0, self.size - offset))
+        while wanted > 0:
+            part = self._file.read(wanted)
+            if not part:
+                break
+            parts.append(part)
+            wanted -= len(part)
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._position = offset + len(data)
+        return data
+
+    def whole(self) -> Buffer:
+        """Return all bytes: a copy of a small file, a read-only map of a large one."""
+        if self.size < MAPPED_FROM:
+            return self.at(0, self.size)
+        return memoryview(mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ))
+
+
+class OpenedMember:
+    """A member of a ZIP archive. Its bytes live in memory alone and are never extracted to disk."""
+
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        self._archive = archive
+        self._info = info
+        self._held: bytes = b""
+        self.size: int = info.file_size
+
+    def __enter__(self) -> OpenedMember:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._held = b""
+
+    def head(self, length: int) -> Buffer:
+        """Return the first ``length`` bytes, or fewer where the member is shorter."""
+        if len(self._held) < min(length, self.size):
+            with self._archive.open(self._info) as member:
+                self._held = member.read(min(length, self.size))
+        return self._held
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset``."""
+        if len(self._held) < min(offset + length, self.size):
+            self.head(self.size)
+        return self._held[offset : offset + length]
+
+    def whole(self) -> Buffer:
+        """Return all bytes; the archive's own check (CRC-32) has passed."""
+        return self.head(self.size)
+
+
+def walk(root: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Yield every file below ``root`` in a fixed order: names sorted, folder by folder, any depth.
+
+    Symbolic links are followed, but no folder is entered twice, so a loop ends. A folder that cannot be
+    listed and a file that cannot be looked at are yielded with None in place of their status.
+    """
+    entered: set[tuple[int, int]] = set()
+    pending = [root]
+    while pending:
+        path = pending.pop()
+        try:
+            status = os.stat(reachable(path))  # noqa: PTH116
+        except OSError:
+            # A dangling link is no file at all; anything else may hide one.
+            if not os.path.islink(path):  # noqa: PTH114
+                yield path, None
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            yield path, status
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in entered:
+            continue
+        entered.add(identity)
+        try:
+            names = _names(path)
+        except OSError:
+            yield path, None
+            continue
+        pending.extend(os.path.join(path, name) for name in reversed(names))  # noqa: PTH118
+
+
+def _names(path: str) -> list[str]:
+    """Return the sorted names in a folder, without touching its access time if the system lets us."""
+    if _QUIET and os.listdir in os.supports_fd:
+        descriptor = open_quietly(path)
+        try:
+            return sorted(os.listdir(descriptor))  # noqa: PTH208
+        finally:
+            os.close(descriptor)
+    return sorted(os.listdir(reachable(path)))  # noqa: PTH208

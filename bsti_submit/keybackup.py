@@ -1,0 +1,94 @@
+"""The site key as a backup file under a passphrase: scrypt (RFC 7914) and AES-256-GCM."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from bsti_submit.credentials import KEY_BYTES
+from bsti_submit.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bsti_submit.credentials import Secret
+
+SHORTEST_PASSPHRASE = 12
+_COST = {"n": 1 << 17, "r": 8, "p": 1}
+_SCHEMA = "site-key-backup/1.0"
+
+
+def write(path: Path, key: Secret, passphrase: Secret) -> None:
+    """Write a backup, for its owner only.
+
+    Raises
+    ------
+    InputError
+        If the passphrase is too short, or the file exists or cannot be written.
+    """
+    if len(passphrase.text()) < SHORTEST_PASSPHRASE:
+        raise InputError(f"The passphrase needs at least {SHORTEST_PASSPHRASE} characters.")
+    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
+    sealed = AESGCM(_derive(passphrase, salt)).encrypt(nonce, key.raw(), _SCHEMA.encode())
+    document = {
+        "schema": _SCHEMA,
+        "kdf": {"name": "scrypt", **_COST, "salt": _text(salt)},
+        "cipher": {"name": "AES-256-GCM", "nonce": _text(nonce)},
+        "key": _text(sealed),
+    }
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(json.dumps(document, indent=2) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        raise InputError("The backup cannot be written there, or a file of that name exists.") from None
+
+
+def read(path: Path, passphrase: Secret) -> bytes:
+    """Return the key of a backup.
+
+    Raises
+    ------
+    InputError
+        If it is not a backup, was changed, or the passphrase is another.
+    """
+    try:
+        document = json.loads(path.read_text("ascii"))
+        if document["schema"] != _SCHEMA or document["kdf"]["n"] != _COST["n"]:
+            raise ValueError
+        salt, nonce = _raw(document["kdf"]["salt"]), _raw(document["cipher"]["nonce"])
+        sealed = _raw(document["key"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise InputError("That file is not a backup of a site key.") from None
+    try:
+        key = AESGCM(_derive(passphrase, salt)).decrypt(nonce, sealed, _SCHEMA.encode())
+    except (InvalidTag, ValueError):
+        raise InputError("The passphrase is not the one of this backup, or the file was changed.") from None
+    if len(key) != KEY_BYTES:
+        raise InputError("That file is not a backup of a site key.")
+    return key
+
+
+def _derive(passphrase: Secret, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=32, **_COST).derive(passphrase.raw())
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError):
+        raise ValueError from None

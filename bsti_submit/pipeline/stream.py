@@ -1,0 +1,191 @@
+"""One loop: source instance → de-identified → pixels → certified, one instance in memory at a time.
+
+A refused instance is a value in the stream with its reason. Nothing here writes anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bsti_submit.deid.certify import Gate, Harvest
+from bsti_submit.deid.engine import Engine
+from bsti_submit.deid.part10 import NativePixels, Refusal
+from bsti_submit.deid.pixels.screen import needs_look
+from bsti_submit.deid.pseudonyms import PatientScope, WeakPatientId, patient_scope, random_scope
+from bsti_submit.deid.words import KnownWords
+from bsti_submit.errors import HeldError
+from bsti_submit.intake.source import UnreadableInstance
+from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
+from bsti_submit.report.events import InstanceDone, Progress, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from bsti_submit.deid.certify import Matcher
+    from bsti_submit.deid.part10 import Staged
+    from bsti_submit.deid.pixels.decisions import Decisions
+    from bsti_submit.deid.profile import Profile
+    from bsti_submit.deid.pseudonyms import SiteKey
+    from bsti_submit.intake.instance import SurveyedInstance
+    from bsti_submit.intake.source import Source
+    from bsti_submit.intake.survey import Survey
+    from bsti_submit.model import Buffer, Certified
+    from bsti_submit.phi import Identified
+    from bsti_submit.report.events import Event
+
+Emit = "Callable[[Event], None]"
+
+
+class Identity:
+    """What is known, in memory only, of whom a source is about: their words, identifiers and pseudonyms.
+
+    Words and identifiers are harvested twice, by code that the engine and the final check do not share. They are
+    gathered over the whole source, so that nobody in it is named in anybody's images.
+    """
+
+    def __init__(self, key: SiteKey) -> None:
+        self.words = KnownWords()
+        self._key = key
+        self._harvest = Harvest()
+        self._scopes: dict[tuple[Identified[str], Identified[str], Identified[str]], PatientScope] = {}
+        self._matcher: Matcher | None = None
+
+    def add_header(self, _ref: InstanceRef, header: Buffer) -> None:
+        """Harvest one input header."""
+        self.words.add_header(header)
+        self._harvest.add_header(header)
+
+    def add_text(self, text: Identified[str]) -> None:
+        """Harvest one text, such as a part of the source path."""
+        self._harvest.add_text(text)
+
+    def matcher(self) -> Matcher:
+        """Return the search for everything harvested so far."""
+        if self._matcher is None:
+            self._matcher = self._harvest.build()
+        return self._matcher
+
+    def scope(self, instance: SurveyedInstance) -> PatientScope:
+        """Return the pseudonyms of an instance's patient.
+
+        A patient whose id tells nobody apart gets a random scope for this run, never linked to any other.
+        """
+        try:
+            return self._linked(instance)
+        except WeakPatientId:
+            person = (instance.issuer, instance.patient_id, instance.patient_name)
+            if person not in self._scopes:
+                self._scopes[person] = random_scope()
+            return self._scopes[person]
+
+    def is_weak(self, instance: SurveyedInstance) -> bool:
+        """Whether the patient id is empty, a dummy, or too short to tell anybody apart."""
+        try:
+            self._linked(instance)
+        except WeakPatientId:
+            return True
+        return False
+
+    def _linked(self, instance: SurveyedInstance) -> PatientScope:
+        person = (instance.issuer, instance.patient_id, instance.issuer)
+        if person not in self._scopes:
+            self._scopes[person] = patient_scope(self._key, instance.issuer, instance.patient_id)
+        return self._scopes[person]
+
+
+class Work:
+    """De-identify and certify instances of one source, one at a time.
+
+    Parameters
+    ----------
+    source, identity
+        Where the instances come from, and what is known of whom they are about.
+    profile
+        The rules.
+    decisions
+        What a person decided about pictures; None where there is nobody to look, so that nothing is cleared.
+    compress
+        Whether native pixels are coded losslessly (JPEG-LS) where that is smaller.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        identity: Identity,
+        profile: Profile,
+        decisions: Decisions | None,
+        *,
+        compress: bool,
+    ) -> None:
+        self._source = source
+        self._identity = identity
+        self._profile = profile
+        self._decisions = decisions
+        self._compress = compress
+        self._engine = Engine(profile)
+        self._gate: Gate | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """The final check, built once for the source."""
+        if self._gate is None:
+            self._gate = Gate(self._profile.allow_list(), self._identity.matcher())
+        return self._gate
+
+    def ordered(self, instances: Iterable[SurveyedInstance]) -> list[SurveyedInstance]:
+        """Return the instances in the order of their new UIDs, series by series."""
+
+        def order(instance: SurveyedInstance) -> tuple[str, str]:
+            scope = self._identity.scope(instance)
+            return scope.uid(instance.series_uid.reveal()), scope.uid(instance.instance_uid.reveal())
+
+        return sorted(instances, key=order)
+
+    def run(
+        self, instances: Iterable[SurveyedInstance], emit: Callable[[Event], None]
+    ) -> Iterator[Certified | Rejection]:
+        """Yield what became of each instance, in the order of the new UIDs."""
+        ordered = self.ordered(instances)
+        for done, instance in enumerate(ordered):
+            emit(Progress(Step.DEIDENTIFY, done, len(ordered)))
+            outcome = self.certify(instance)
+            emit(InstanceDone(outcome.report()))
+            yield outcome
+        emit(Progress(Step.DEIDENTIFY, len(ordered), len(ordered)))
+
+    def certify(self, instance: SurveyedInstance) -> Certified | Rejection:
+        """Take one instance all the way to the final check."""
+        staged = self.stage(instance)
+        if isinstance(staged, Rejection):
+            return staged
+        if needs_look(instance):
+            cleared = self._decision(staged)
+            if cleared is not True:
+                return held(instance, Reason.NOT_LOOKED_AT if cleared is None else Reason.REJECTED_BY_PERSON)
+            staged = staged.examined()
+        if self._compress:
+            staged = compressed(staged)
+        return self.gate.certify(instance.ref, staged.payload())
+
+    def stage(self, instance: SurveyedInstance) -> Staged | Rejection:
+        """De-identify one instance, without certifying it: for the final check, or for a person to look at."""
+        try:
+            data = self._source.read(instance.ref)
+        except UnreadableInstance:
+            return held(instance, Reason.UNREADABLE)
+        staged = self._engine.deidentify(data, self._identity.scope(instance), self._identity.words)
+        if isinstance(staged, Refusal):
+            return held(instance, staged.reason, staged.attribute)
+        return staged
+
+    def _decision(self, staged: Staged) -> bool | None:
+        if self._decisions is None:
+            return None
+        return self._decisions.get(staged)
+
+
+def held(instance: SurveyedInstance, reason: Reason, attribute: str = "") -> Rejection:
+    """Return a held instance as a value."""
+    return Rejection(instance.ref, instance.sop_class_uid, Outcome.HELD, reason, attribute)

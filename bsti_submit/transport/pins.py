@@ -1,0 +1,93 @@
+"""The registry's signing keys that this site trusts: pinned at first contact, renewed only by the key before."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from bsti_submit.errors import SettingsError
+from bsti_submit.receipt import is_signed_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class Pins:
+    """Pinned keys, in one file of the home folder: registry address → key id → public key."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "pins.json"
+
+    def keys(self, registry: str) -> dict[str, str]:
+        """Return the keys that are trusted for a registry: key id → public key, base64url."""
+        return dict(self._all().get(registry, {}))
+
+    def every_key(self) -> dict[str, str]:
+        """Return the keys of all registries, for checking a receipt offline."""
+        return {kid: public for keys in self._all().values() for kid, public in keys.items()}
+
+    def trust(self, registry: str, offered: object) -> bool:
+        """Take in the keys that a discovery document offers; return whether this was the first contact.
+
+        Raises
+        ------
+        SettingsError
+            If a key is new and not signed by one that is trusted.
+        """
+        keys = [key for key in offered if isinstance(key, dict)] if isinstance(offered, list) else []
+        known = self.keys(registry)
+        first = not known
+        waiting = [key for key in keys if str(key.get("kid", "")) not in known]
+        for key in keys:
+            if known.get(str(key.get("kid", "")), key.get("public")) != key.get("public"):
+                raise SettingsError(_CHANGED, hint=_ASK)
+        if first:
+            known = {str(key["kid"]): str(key["public"]) for key in keys if "kid" in key and "public" in key}
+            if not known:
+                raise SettingsError("The registry names no signing key, so its receipts could not be checked.")
+            self._write(registry, known)
+            return True
+        while waiting:
+            taken = [key for key in waiting if _is_endorsed(key, known)]
+            if not taken:
+                raise SettingsError(_CHANGED, hint=_ASK)
+            for key in taken:
+                known[str(key["kid"])] = str(key["public"])
+                waiting.remove(key)
+            self._write(registry, known)
+        return False
+
+    def _all(self) -> dict[str, dict[str, str]]:
+        try:
+            found = json.loads(self._path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            raise SettingsError("The file of pinned registry keys cannot be read.", hint=_ASK) from None
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, registry: str, keys: Mapping[str, str]) -> None:
+        whole = self._all() | {registry: dict(keys)}
+        part = self._path.with_suffix(".part")
+        try:
+            with part.open("w", encoding="utf-8") as stream:
+                stream.write(json.dumps(whole, indent=2, sort_keys=True) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(self._path)
+        except OSError:
+            raise SettingsError("The home folder cannot be written to.", hint="Check BSTI_HOME.") from None
+
+
+_CHANGED = "The registry signs with a key that this site does not know and that no known key vouches for."
+_ASK = "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
+
+
+def _is_endorsed(key: Mapping[str, object], known: Mapping[str, str]) -> bool:
+    endorsement = key.get("endorsement")
+    if not isinstance(endorsement, dict) or str(endorsement.get("kid", "")) not in known:
+        return False
+    body = {name: key.get(name) for name in ("alg", "kid", "public")}
+    return is_signed_by(known[str(endorsement["kid"])], body, str(endorsement.get("value", "")))
