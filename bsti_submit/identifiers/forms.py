@@ -10,27 +10,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# What follows "MR", "DR" or "SR" where these are modalities, and plain words that follow a title in lower case.
+# What follows "MR", "DR" or "SR" where these are modalities, and plain words after a title in lower case.
 _NOT_A_NAME = frozenset(
     """
-    abdo abdomen abdominal and angio angiogram angiography ankle aorta aortic arm arthrogram artery at breast brain
-    cardiac cervical chest cholangiogram cine colon cord coronary contrast ct deformans diffusion dorsal elbow
-    enterography ext extremity femur fetal finger flow foot for forearm from hand head heart hip humerus image
-    images imaging in is kidney knee left leg lesion lesions limb liver lower lumbar lung lungs mammo mammogram
-    mandible mediastinum mrcp mri neck of on or orbit orbits pa pancreas pelvis perfusion pituitary portable
-    prostate rectum referral renal report request review rib ribs right sacrum scan scans screening series shoulder
-    sinuses skull small spectroscopy spine sternum study that the thigh thoracic thorax tibia to upper urogram
-    urography venogram venography was wb who whole with without wrist xray
+    abdo abdomen abdominal and angio angiogram angiography ankle aorta aortic arm arthrogram artery at
+    breast brain cardiac cervical chest cholangiogram cine colon cord coronary contrast ct deformans
+    diffusion dorsal elbow enterography ext extremity femur fetal finger flow foot for forearm from hand
+    head heart hip humerus image images imaging in is kidney knee left leg lesion lesions limb liver
+    lower lumbar lung lungs mammo mammogram mandible mediastinum mrcp mri neck of on or orbit orbits pa
+    pancreas pelvis perfusion pituitary portable prostate rectum referral renal report request review
+    rib ribs right sacrum scan scans screening series shoulder sinuses skull small spectroscopy spine
+    sternum study that the thigh thoracic thorax tibia to upper urogram urography venogram venography
+    was wb who whole with without wrist xray
     """.split()  # noqa: SIM905 - a list of a hundred quoted words reads worse
 )
 # What stands before or after "hospital" or "ward" without naming one.
 _NOT_A_PLACE = frozenset(
     """
-    a acquired acquisition acute admission an and any arrival at attendance avoidance based bay bed care clinic
-    community covid covid-19 current day discharge discharged ed emergency field for from general geriatric hdu
-    hospital icu in is isolation itu local medical mobile no nhs number of on onset or other our outpatient patient
-    patients pneumonia post pre previous referral respiratory round side stay surgical teaching that the this to
-    transfer trust unit visit was ward wards with x
+    a acquired acquisition acute admission an and any arrival at attendance avoidance based bay bed care
+    clinic community covid covid-19 current day discharge discharged ed emergency field for from general
+    geriatric hdu hospital icu in is isolation itu local medical mobile no nhs number of on onset or
+    other our outpatient patient patients pneumonia post pre previous referral respiratory round side
+    stay surgical teaching that the this to transfer trust unit visit was ward wards with x
     """.split()  # noqa: SIM905
 )
 
@@ -146,10 +147,10 @@ _NAMES = rf"((?:{_NAME}[ _^,-]*){{1,3}})"
 # Capitalised or all capitals, so that "miss" and "sister" as plain words are left.
 _TITLES = "|".join(
     f"{title}|{title.upper()}"
-    for title in (
-        "Dr Doctor Mr Mrs Ms Miss Mx Prof Professor Sir Lady Lord Dame Rev Revd Sr Sister Nurse Matron Mme Mlle"
-        " Herr Frau Señor Señora Sra Dott Dra Radiographer Operator Consultant GP"
-    ).split()
+    for title in """
+        Dr Doctor Mr Mrs Ms Miss Mx Prof Professor Sir Lady Lord Dame Rev Revd Sr Sister Nurse Matron Mme Mlle
+        Herr Frau Señor Señora Sra Dott Dra Radiographer Operator Consultant GP
+    """.split()  # noqa: SIM905
 )
 TITLE = re.compile(
     rf"(?<![^\W_])(?:(?:{_TITLES})[ ._:^]+(?:and +|& +)?(?:(?:Dr|DR|Mr|MR|Mrs|Prof)[ ._]+)?{_NAMES}"
