@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ _ESCAPE: Final = 0x1B
 _DELIMITERS: Final = {"PN": {0x5C, 0x5E, 0x3D}}
 _USUAL: Final = {0x5C, 0x0D, 0x0A, 0x09, 0x0C}
 _CONTROLS: Final = {code: " " for code in range(32) if code not in (0x09, 0x0A, 0x0C, 0x0D)}
+_SPELLING: Final = re.compile(r"ISO[ _-]?(2022[ _-]?)?IR[ _-]?(\d{1,3})", re.IGNORECASE)
 
 
 class UnknownCharacterSet(ValueError):  # noqa: N818 - a fact about the header
@@ -26,7 +28,7 @@ class Characters:
     __slots__ = ("_terms",)
 
     def __init__(self, value: bytes = b"") -> None:
-        self._terms = tuple(term.strip(b" \0").decode("ascii", "replace") for term in value.split(b"\\"))
+        self._terms = tuple(_term(term.strip(b" \0").decode("ascii", "replace")) for term in value.split(b"\\"))
 
     def decode(self, value: Buffer, vr: str, *, guess: bool = False) -> str:
         """Return a value as text, without its padding.
@@ -53,11 +55,18 @@ class Characters:
             return raw.decode("latin-1").rstrip(" \0").translate(_CONTROLS)
         encodings = _encodings(self._terms)
         delimiters = _DELIMITERS.get(vr, _USUAL)
-        parts = [decode_bytes(raw, list(encodings), delimiters)]
-        text = "".join(parts).rstrip(" \0")
-        if "\ufffd" in text:
+        text = decode_bytes(raw, list(encodings), delimiters).rstrip(" \0")
+        if "\ufffd" in text or "\x1b" in text:
             raise UnknownCharacterSet
         return text.translate(_CONTROLS)
+
+
+def _term(text: str) -> str:
+    """Return a defined term, its usual misspellings (``ISO IR 100``, ``iso-ir-100``) put right."""
+    found = _SPELLING.fullmatch(text)
+    if found is None:
+        return text
+    return f"ISO 2022 IR {found[2]}" if found[1] else f"ISO_IR {found[2]}"
 
 
 @lru_cache(maxsize=256)

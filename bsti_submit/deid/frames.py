@@ -10,7 +10,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from bsti_submit.deid.staged import EncapsulatedPixels, NativePixels, PixelLayout, Refusal
+from bsti_submit.deid.j2k import clean_j2k
+from bsti_submit.deid.jpegs import clean_jpeg
+from bsti_submit.deid.rle import clean_rle
+from bsti_submit.deid.staged import (
+    EncapsulatedPixels,
+    JoinedFrames,
+    NativePixels,
+    PixelLayout,
+    Refusal,
+    UnclearCoding,
+)
 from bsti_submit.model import Buffer, Reason
 
 if TYPE_CHECKING:
@@ -30,11 +40,8 @@ JPEG_2000: Final = frozenset(
 RLE: Final = "1.2.840.10008.1.2.5"
 ENCAPSULATED: Final = JPEG | JPEG_LS | JPEG_2000 | {RLE}
 
-_ADOBE: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
-
-
-class _Unclear(Exception):  # noqa: N818 - caught here and turned into a refusal
-    pass
+LARGEST: Final = 0xFFFFFFFE
+"""Bytes of a native value of defined length (PS3.5 7.1)."""
 
 
 def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr: str) -> NativePixels | Refusal:
@@ -50,11 +57,13 @@ def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr
     size = native_size(layout)
     if size is None:
         return Refusal(Reason.PIXEL_CODING, "BitsAllocated")
+    if size > LARGEST:
+        return Refusal(Reason.TOO_LARGE, "PixelData")
     if len(value) < size:
         return Refusal(Reason.PIXEL_LENGTH, "PixelData")
     word = layout.bits_allocated // 8
-    if big_endian and vr != "OB" and word not in {1, 2, 4, 8} and layout.bits_allocated != 1:
-        return Refusal(Reason.PIXEL_CODING, "BitsAllocated")
+    if big_endian and vr == "OB" and layout.bits_allocated > 8:  # noqa: PLR2004 - PS3.5 A.3 has no such thing
+        return Refusal(Reason.PIXEL_CODING, "PixelData")
     swap = 0
     if big_endian and vr != "OB":
         swap = max(word, 2)
@@ -92,9 +101,20 @@ def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Cal
             if swap:
                 block = _turned(block, swap)
             block = _cleared(block, layout)
-            yield memoryview(block)[: size - start] if start + len(block) > size else block
+            if start + len(block) >= size:
+                block = _last(block, size - start, layout)
+            yield block
 
     return blocks
+
+
+def _last(block: Buffer, size: int, layout: PixelLayout) -> Buffer:
+    """Return the last block of exact size; of 1-bit pixels, the bits behind the last one are cleared as well."""
+    block = memoryview(block)[:size]
+    used = layout.rows * layout.columns * layout.frames * layout.samples % 8
+    if layout.bits_allocated != 1 or not used or not block[-1] >> used:
+        return block
+    return bytes(block[:-1]) + bytes([block[-1] & (1 << used) - 1])
 
 
 def _turned(block: Buffer, width: int) -> bytes:
@@ -111,21 +131,27 @@ def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     import numpy as np  # noqa: PLC0415
 
     width = allocated // 8
-    whole = len(block) // width * width
-    words = np.frombuffer(block, dtype=f"<u{width}", count=whole // width)
-    mask = np.array((1 << stored) - 1, dtype=words.dtype)
+    count = len(block) // width
     if not layout.signed:
-        if int(np.bitwise_or.reduce(words)) <= int(mask):
+        words = np.frombuffer(block, dtype=f"<u{width}", count=count)
+        if int(words.max()) >> stored == 0:
             return block
-        return (words & mask).tobytes() + bytes(block[whole:])
+        return (words & words.dtype.type((1 << stored) - 1)).tobytes() + bytes(block[count * width :])
+    signed = np.frombuffer(block, dtype=f"<i{width}", count=count)
+    half = 1 << (stored - 1)
+    if int(signed.min()) >= -half and int(signed.max()) < half:
+        return block
     shift = allocated - stored
-    signed = np.frombuffer(block, dtype=f"<i{width}", count=whole // width)
-    filled = (signed << shift) >> shift
-    return block if np.array_equal(filled, signed) else filled.tobytes() + bytes(block[whole:])
+    return ((signed << shift) >> shift).tobytes() + bytes(block[count * width :])
 
 
 def clean_encapsulated(
-    offsets: memoryview, fragments: tuple[memoryview, ...], layout: PixelLayout, transfer_syntax_uid: str
+    offsets: memoryview,
+    fragments: tuple[memoryview, ...],
+    layout: PixelLayout,
+    transfer_syntax_uid: str,
+    *,
+    extended: memoryview | None = None,
 ) -> EncapsulatedPixels | Refusal:
     """Return compressed frames, one fragment each, with every segment taken out that is not picture.
 
@@ -133,254 +159,83 @@ def clean_encapsulated(
     ----------
     offsets
         The basic offset table; empty where there is none.
+    extended
+        The value of Extended Offset Table (7FE0,0001), if there is one.
     """
     if transfer_syntax_uid not in ENCAPSULATED:
         return Refusal(Reason.UNSUPPORTED_SYNTAX, "TransferSyntaxUID")
+    if native_size(layout) is None or layout.bits_allocated not in {8, 16, 32}:
+        return Refusal(Reason.PIXEL_CODING, "BitsAllocated")
+    if not 1 <= layout.bits_stored <= layout.bits_allocated or layout.high_bit != layout.bits_stored - 1:
+        return Refusal(Reason.PIXEL_CODING, "HighBit")
     try:
-        frames = _frames(offsets, fragments, layout.frames, transfer_syntax_uid)
-        cleaned = []
-        for frame in frames:
-            if transfer_syntax_uid == RLE:
-                cleaned.append(_clean_rle(frame, layout))
-            elif transfer_syntax_uid in JPEG_2000:
-                cleaned.append(_clean_j2k(frame, layout))
-            else:
-                cleaned.append(_clean_jpeg(frame, layout, lossless_ls=transfer_syntax_uid in JPEG_LS))
-    except (_Unclear, struct.error, IndexError, ValueError):
+        cleaned = [
+            _clean(frame, layout, transfer_syntax_uid)
+            for frame in _frames(offsets, extended, fragments, layout.frames, transfer_syntax_uid)
+        ]
+    except (UnclearCoding, struct.error, IndexError, ValueError):
         return Refusal(Reason.PIXEL_CODING, "PixelData")
-    return EncapsulatedPixels(tuple(cleaned))
+    return EncapsulatedPixels(
+        JoinedFrames(tuple(tuple(parts) for parts, _ in cleaned)), max(precision for _, precision in cleaned)
+    )
+
+
+def _clean(frame: Buffer, layout: PixelLayout, transfer_syntax_uid: str) -> tuple[list[Buffer], int]:
+    if transfer_syntax_uid == RLE:
+        return clean_rle(frame, layout)
+    if transfer_syntax_uid in JPEG_2000:
+        return clean_j2k(frame, layout)
+    return clean_jpeg(frame, layout, jpeg_ls=transfer_syntax_uid in JPEG_LS)
 
 
 def _frames(
-    offsets: memoryview, fragments: tuple[memoryview, ...], count: int, transfer_syntax_uid: str
-) -> list[bytes]:
+    offsets: memoryview,
+    extended: memoryview | None,
+    fragments: tuple[memoryview, ...],
+    count: int,
+    transfer_syntax_uid: str,
+) -> Iterator[Buffer]:
+    """Yield the coded frames, joined of their fragments (PS3.5 A.4)."""
     if count < 1 or not fragments:
-        raise _Unclear
+        raise UnclearCoding
     if len(fragments) == count:
-        return [bytes(fragment) for fragment in fragments]
+        return iter(fragments)
     if count == 1:
-        return [b"".join(fragments)]
+        return iter([b"".join(fragments)])
+    starts: tuple[int, ...] = ()
     if len(offsets) == 4 * count:
         starts = struct.unpack(f"<{count}L", offsets)
-        at: dict[int, int] = {}
-        position = 0
-        for index, fragment in enumerate(fragments):
-            at[position] = index
-            position += 8 + len(fragment)
-        if starts[0] != 0 or any(start not in at for start in starts) or list(starts) != sorted(set(starts)):
-            raise _Unclear
-        bounds = [at[start] for start in starts] + [len(fragments)]
-        return [b"".join(fragments[first:last]) for first, last in zip(bounds, bounds[1:], strict=False)]
-    if transfer_syntax_uid == RLE or len(fragments) < count:
-        raise _Unclear
-    # No offsets: a frame ends with the fragment that holds its end-of-image marker.
-    frames: list[bytes] = []
+    elif not len(offsets) and extended is not None and len(extended) == 8 * count:
+        starts = struct.unpack(f"<{count}Q", extended)
+    if starts:
+        return _by_offsets(starts, fragments)
+    if transfer_syntax_uid == RLE or len(fragments) < count or len(offsets):
+        raise UnclearCoding
+    return _by_end_marker(fragments, count)
+
+
+def _by_offsets(starts: tuple[int, ...], fragments: tuple[memoryview, ...]) -> Iterator[Buffer]:
+    at: dict[int, int] = {}
+    position = 0
+    for index, fragment in enumerate(fragments):
+        at[position] = index
+        position += 8 + len(fragment)
+    if starts[0] != 0 or any(start not in at for start in starts) or list(starts) != sorted(set(starts)):
+        raise UnclearCoding
+    bounds = [at[start] for start in starts] + [len(fragments)]
+    for first, last in zip(bounds, bounds[1:], strict=False):
+        yield fragments[first] if last == first + 1 else b"".join(fragments[first:last])
+
+
+def _by_end_marker(fragments: tuple[memoryview, ...], count: int) -> Iterator[Buffer]:
+    """Yield frames where there are no offsets: one ends with the fragment that holds its end-of-image marker."""
+    found = 0
     pending: list[memoryview] = []
     for fragment in fragments:
         pending.append(fragment)
         if b"\xff\xd9" in bytes(fragment[-10:]):
-            frames.append(b"".join(pending))
+            found += 1
+            yield pending[0] if len(pending) == 1 else b"".join(pending)
             pending = []
-    if pending or len(frames) != count:
-        raise _Unclear
-    return frames
-
-
-def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> bytes:
-    """Return a JPEG (ITU-T T.81) or JPEG-LS (T.87) frame without COM and APPn."""
-    if frame[:2] != b"\xff\xd8":
-        raise _Unclear
-    kept = [b"\xff\xd8"]
-    position = 2
-    precision = 0
-    adobe: int | None = None
-    while True:
-        if frame[position] != 0xFF:  # noqa: PLR2004
-            raise _Unclear
-        while frame[position + 1] == 0xFF:  # noqa: PLR2004 - fill bytes
-            position += 1
-        marker = frame[position + 1]
-        if marker == 0xD9:  # noqa: PLR2004 - EOI; what stands behind it is dropped
-            kept.append(b"\xff\xd9")
-            break
-        (length,) = struct.unpack_from(">H", frame, position + 2)
-        end = position + 2 + length
-        if length < 2 or end > len(frame):  # noqa: PLR2004
-            raise _Unclear
-        segment = frame[position:end]
-        if marker == 0xEE and segment[4:9] == b"Adobe" and length >= 14:  # noqa: PLR2004
-            adobe = segment[15]
-        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:  # noqa: PLR2004
-            if lossless_ls and marker == 0xE8:  # noqa: PLR2004 - a colour transform outside the standard
-                raise _Unclear
-        elif marker in {0xC4, 0xDB, 0xDD, 0xDC, 0xC8, 0xCC} or (lossless_ls and marker == 0xF8):  # noqa: PLR2004
-            if marker == 0xC8:  # noqa: PLR2004 - reserved for extensions
-                raise _Unclear
-            kept.append(segment)
-        elif 0xC0 <= marker <= 0xCF or (lossless_ls and marker == 0xF7):  # noqa: PLR2004
-            precision = segment[4]
-            height, width = struct.unpack_from(">HH", segment, 5)
-            if (height, width) != (layout.rows, layout.columns) or segment[9] != layout.samples:
-                raise _Unclear
-            if length != 8 + 3 * segment[9]:
-                raise _Unclear
-            kept.append(segment)
-        elif marker == 0xDA:  # noqa: PLR2004
-            scan_end = _scan_end(frame, end)
-            kept.append(frame[position:scan_end])
-            end = scan_end
-        else:
-            raise _Unclear
-        position = end
-    if not precision:
-        raise _Unclear
-    if adobe is not None and layout.samples == 3:  # noqa: PLR2004
-        kept.insert(1, _ADOBE + bytes([min(adobe, 2)]))
-    return b"".join(kept)
-
-
-def _scan_end(frame: bytes, position: int) -> int:
-    """Return where the entropy-coded data ends: at the next marker that is neither stuffing nor a restart."""
-    while True:
-        position = frame.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(frame):
-            raise _Unclear
-        following = frame[position + 1]
-        # After 0xFF come a zero (JPEG), a value below 0x80 (JPEG-LS bit stuffing) or a restart.
-        if following < 0x80 or 0xD0 <= following <= 0xD7:  # noqa: PLR2004
-            position += 2
-        elif following == 0xFF:  # noqa: PLR2004
-            position += 1
-        else:
-            return position
-
-
-def _clean_j2k(frame: bytes, layout: PixelLayout) -> bytes:
-    """Return a JPEG 2000 codestream (ITU-T T.800 A) without comments."""
-    if frame[4:8] == b"jP  ":
-        frame = _codestream(frame)
-    if frame[:4] != b"\xff\x4f\xff\x51":
-        raise _Unclear
-    kept = [b"\xff\x4f"]
-    position = 2
-    sized = False
-    while True:
-        marker, length, end = _segment(frame, position)
-        if marker == 0xFF90:  # noqa: PLR2004 - SOT: the main header is over
-            break
-        if marker == 0xFF51:  # noqa: PLR2004 - SIZ
-            xsiz, ysiz, xoff, yoff = struct.unpack_from(">4L", frame, position + 6)
-            (components,) = struct.unpack_from(">H", frame, position + 38)
-            if (ysiz - yoff, xsiz - xoff, components) != (layout.rows, layout.columns, layout.samples):
-                raise _Unclear
-            if length != 38 + 3 * components:
-                raise _Unclear
-            sized = True
-        if marker not in _J2K_MAIN:
-            raise _Unclear
-        if marker != 0xFF64:  # noqa: PLR2004 - COM
-            kept.append(frame[position:end])
-        position = end
-    while frame[position : position + 2] == b"\xff\x90":
-        part, position = _tile_part(frame, position)
-        kept.append(part)
-    if frame[position : position + 2] != b"\xff\xd9" or not sized:
-        raise _Unclear
-    kept.append(b"\xff\xd9")
-    return b"".join(kept)
-
-
-_J2K_MAIN: Final = frozenset((0xFF50, 0xFF51, 0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF64))
-"""CAP, SIZ, COD, COC, QCD, QCC, RGN, POC, COM. Packed headers and length markers (PPM, TLM, PLM) are refused:
-their lengths would no longer hold."""
-_J2K_TILE: Final = frozenset((0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF64, 0xFF58))
-
-
-def _segment(frame: bytes, position: int) -> tuple[int, int, int]:
-    marker, length = struct.unpack_from(">HH", frame, position)
-    end = position + 2 + length
-    if length < 2 or end > len(frame):  # noqa: PLR2004
-        raise _Unclear
-    return marker, length, end
-
-
-def _tile_part(frame: bytes, start: int) -> tuple[bytes, int]:
-    """Return a tile-part without comments, its length told anew, and where the next begins."""
-    _, length, position = _segment(frame, start)
-    if length != 10:  # noqa: PLR2004
-        raise _Unclear
-    (size,) = struct.unpack_from(">L", frame, start + 6)
-    end = start + size if size else len(frame.rstrip(b"\0")) - 2
-    if not size and frame[end : end + 2] != b"\xff\xd9":
-        raise _Unclear
-    if not position < end <= len(frame):
-        raise _Unclear
-    headers = []
-    while frame[position : position + 2] != b"\xff\x93":
-        marker, _, following = _segment(frame, position)
-        if marker not in _J2K_TILE or following > end:
-            raise _Unclear
-        if marker != 0xFF64:  # noqa: PLR2004
-            headers.append(frame[position:following])
-        position = following
-    body = b"".join((*headers, frame[position:end]))
-    return frame[start : start + 6] + struct.pack(">L", 12 + len(body)) + frame[start + 10 : start + 12] + body, end
-
-
-def _codestream(frame: bytes) -> bytes:
-    """Return the codestream of a JP2 file (T.800 annex I); any other box is dropped."""
-    position = 0
-    while position + 8 <= len(frame):
-        size, kind = struct.unpack_from(">L4s", frame, position)
-        start = position + 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", frame, start)
-            start += 8
-        end = len(frame) if size == 0 else position + size
-        if end > len(frame) or end < start:
-            raise _Unclear
-        if kind == b"jp2c":
-            return frame[start:end]
-        position = end
-    raise _Unclear
-
-
-def _clean_rle(frame: bytes, layout: PixelLayout) -> bytes:
-    """Return an RLE frame (PS3.5 annex G) of exactly its segments, each decoded to know where it ends."""
-    count, *starts = struct.unpack_from("<16L", frame, 0)
-    planes = layout.samples * (layout.bits_allocated // 8)
-    if count != planes or starts[0] != 64 or any(starts[count:]):  # noqa: PLR2004
-        raise _Unclear
-    size = layout.rows * layout.columns
-    segments = []
-    for index in range(count):
-        start = starts[index]
-        end = starts[index + 1] if index + 1 < count else len(frame)
-        if not 64 <= start <= end <= len(frame):  # noqa: PLR2004
-            raise _Unclear
-        segments.append(_rle_segment(frame, start, end, size))
-    header = [count]
-    position = 64
-    for segment in segments:
-        header.append(position)
-        position += len(segment)
-    return struct.pack("<16L", *header, *([0] * (15 - count))) + b"".join(segments)
-
-
-def _rle_segment(frame: bytes, start: int, end: int, size: int) -> bytes:
-    position, decoded = start, 0
-    while decoded < size:
-        if position >= end:
-            raise _Unclear
-        control = frame[position]
-        if control < 128:  # noqa: PLR2004
-            decoded += control + 1
-            position += control + 2
-        elif control > 128:  # noqa: PLR2004
-            decoded += 257 - control
-            position += 2
-        else:
-            position += 1
-    if decoded != size or position > end:
-        raise _Unclear
-    return frame[start:position] + b"\0" * ((position - start) & 1)
+    if pending or found != count:
+        raise UnclearCoding

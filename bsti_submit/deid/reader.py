@@ -39,7 +39,8 @@ _SEQUENCE_END: Final = 0xFFFEE0DD
 _UNDEFINED: Final = 0xFFFFFFFF
 DEEPEST: Final = 64
 MOST_ELEMENTS: Final = 1_000_000
-LARGEST_INFLATED: Final = 1 << 30
+LARGEST_INFLATED: Final = 1 << 28
+"""Bytes; the largest radiograph of a chest needs a fifth."""
 
 _LONG: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
 _SHORT: Final = frozenset(
@@ -101,7 +102,7 @@ def parse(data: Buffer) -> Parsed:
         buffer, position = memoryview(_inflate(buffer[position:])), 0
     implicit = _is_implicit(buffer, position)
     if not syntax:
-        syntax = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE
+        syntax = _guessed(buffer, position, implicit=implicit)
     big = syntax == EXPLICIT_BIG
     walker = _Walker(buffer, ">" if big else "<", explicit=(not implicit or big) and syntax != IMPLICIT_LITTLE)
     if syntax == IMPLICIT_LITTLE and not implicit:
@@ -118,8 +119,10 @@ def parse_sequence(value: memoryview) -> list[list[Element]]:
     Broken
         If it is no such thing.
     """
-    walker = _Walker(value, "<", explicit=False)
-    items, _ = walker.items(0, len(value), 1, len(value))
+    try:
+        items, _ = _Walker(value, "<", explicit=False).items(0, len(value), 1, len(value))
+    except struct.error:
+        raise Broken(Reason.TRUNCATED) from None
     return items
 
 
@@ -131,8 +134,10 @@ def each_text(data: Buffer, use: Callable[[int, str, memoryview, bytes], None]) 
     buffer = memoryview(data)
     try:
         syntax, position = _file_meta(buffer, use)
+        if syntax == DEFLATED:
+            buffer, position = memoryview(_inflate(buffer[position:])), 0
         implicit = _is_implicit(buffer, position)
-        big = syntax == EXPLICIT_BIG
+        big = (syntax or _guessed(buffer, position, implicit=implicit)) == EXPLICIT_BIG
         walker = _Walker(buffer, ">" if big else "<", explicit=not implicit or big)
         walker.tolerant = True
         elements = walker.data_set(position)
@@ -181,6 +186,13 @@ def _file_meta(
 
 def _is_implicit(buffer: memoryview, position: int) -> bool:
     return bytes(buffer[position + 4 : position + 6]) not in _VRS
+
+
+def _guessed(buffer: memoryview, position: int, *, implicit: bool) -> str:
+    """Return the transfer syntax of a data set of which nothing is told."""
+    if implicit:
+        return IMPLICIT_LITTLE
+    return EXPLICIT_BIG if bytes(buffer[position : position + 1]) == b"\0" else EXPLICIT_LITTLE
 
 
 def _inflate(data: memoryview) -> bytes:
@@ -243,13 +255,15 @@ class _Walker:
         start = position
         buffer = self.buffer
         reusable = self.explicit and self.order == "<"
+        long = not self.explicit
         if self.explicit:
             group, number, raw_vr, length = self._head(buffer, position)
             tag = group << 16 | number
             vr = _VRS.get(raw_vr)
             if vr is None:
                 raise Broken(Reason.UNREADABLE)
-            if vr in _LONG:
+            long = vr in _LONG
+            if long:
                 (length,) = self._long(buffer, position + 8)
                 position += 12
             else:
@@ -261,17 +275,27 @@ class _Walker:
             position += 8
         if group == 0xFFFE:  # noqa: PLR2004 - a delimiter where an element must be
             raise Broken(Reason.UNREADABLE)
-        if length == _UNDEFINED:
+        if long and length == _UNDEFINED:
             return self._undefined(tag, vr, position, end, depth)
-        if position + length > end:
+        stop = position + length
+        if stop > end:
             raise Broken(Reason.TRUNCATED)
         if vr == "SQ":
-            items, _ = self.items(position, position + length, depth + 1, length)
-            return (tag, vr, items, None), position + length
-        value = buffer[position : position + length]
+            return (tag, vr, self._sequence(tag, position, stop, depth), None), stop
+        value = buffer[position:stop]
         if self.order == ">" and vr in _WORD and tag not in _PIXELS:
             value = _swapped(value, _WORD[vr])
-        return (tag, vr, value, buffer[start : position + length] if reusable else None), position + length
+        # Of a long VR the two reserved bytes could hold anything, so that such an element is encoded anew.
+        return (tag, vr, value, buffer[start:stop] if reusable and not long else None), stop
+
+    def _sequence(self, tag: int, position: int, stop: int, depth: int) -> Value:
+        try:
+            return self.items(position, stop, depth + 1, stop - position)[0]
+        except (Broken, struct.error):
+            # Makers put anything into their own sequences; of one whose end is told, the inside is opaque.
+            if tag >> 16 & 1 and self.count <= MOST_ELEMENTS:
+                return self.buffer[position:stop]
+            raise
 
     def _undefined(self, tag: int, vr: str, position: int, end: int, depth: int) -> tuple[Element, int]:
         if tag == PIXEL_DATA and depth == 0:
@@ -281,14 +305,14 @@ class _Walker:
             items, position = self.items(position, end, depth + 1, _UNDEFINED)
             return (tag, "SQ", items, None), position
         if vr == "UN":
-            inner = self if not self.explicit else self._implicit()
+            inner = self if not self.explicit else self._other(explicit=False)
             items, position = inner.items(position, end, depth + 1, _UNDEFINED)
             self.count = max(self.count, inner.count)
             return (tag, "SQ", items, None), position
         raise Broken(Reason.UNREADABLE)
 
-    def _implicit(self) -> _Walker:
-        inner = _Walker(self.buffer, "<", explicit=False)
+    def _other(self, *, explicit: bool) -> _Walker:
+        inner = _Walker(self.buffer, "<", explicit=explicit)
         inner.count = self.count
         inner.signed = self.signed
         return inner
@@ -316,10 +340,22 @@ class _Walker:
         return found, position
 
     def _item(self, position: int, end: int, size: int, depth: int) -> tuple[list[Element], int]:
+        if size != _UNDEFINED and position + size > end:
+            raise Broken(Reason.TRUNCATED)
+        if size and self.order == "<" and self._tag_long(self.buffer, position)[0] != 0xFFFE:  # noqa: PLR2004
+            explicit = not _is_implicit(self.buffer, position)
+            if explicit != self.explicit:
+                # A known fault of writers: items in the other way of stating VRs than what is around them.
+                inner = self._other(explicit=explicit)
+                found = inner.item(position, end, size, depth)
+                self.count = max(self.count, inner.count)
+                return found
+        return self.item(position, end, size, depth)
+
+    def item(self, position: int, end: int, size: int, depth: int) -> tuple[list[Element], int]:
+        """Return the elements of an item in this walker's way of stating VRs, and where it ends."""
         elements: list[Element] = []
         if size != _UNDEFINED:
-            if position + size > end:
-                raise Broken(Reason.TRUNCATED)
             end = position + size
             while position < end:
                 element, position = self.element(position, end, depth)

@@ -7,8 +7,9 @@ with defined lengths and ascending tags, and the pixels exactly.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, overload
 
 from bsti_submit.model import Buffer
 
@@ -78,11 +79,48 @@ class NativePixels:
     blocks: Callable[[], Iterator[Buffer]] = field(repr=False)
 
 
+class UnclearCoding(ValueError):  # noqa: N818 - caught where frames are cleaned, and turned into a refusal
+    """Compressed pixels that are not understood to their last byte."""
+
+
+class JoinedFrames(Sequence[Buffer]):
+    """Frames that are joined of slices of the input only when asked for, so that they are never all in memory."""
+
+    __slots__ = ("_parts", "sizes")
+
+    def __init__(self, parts: tuple[tuple[Buffer, ...], ...]) -> None:
+        self._parts = parts
+        self.sizes = tuple(sum(map(len, each)) for each in parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> Buffer: ...
+    @overload
+    def __getitem__(self, index: slice) -> JoinedFrames: ...
+    def __getitem__(self, index: int | slice) -> Buffer | JoinedFrames:
+        if isinstance(index, slice):
+            return JoinedFrames(self._parts[index])
+        parts = self._parts[index]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class EncapsulatedPixels:
-    """Compressed pixels, one fragment a frame, every segment that is not picture removed."""
+    """Compressed pixels, one fragment a frame, every segment that is not picture removed.
 
-    frames: tuple[Buffer, ...] = field(repr=False)
+    ``precision`` is the coded sample precision in bits, 0 where it is not known.
+    """
+
+    frames: Sequence[Buffer] = field(repr=False)
+    precision: int = 0
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Length of each frame in bytes, without padding."""
+        frames = self.frames
+        return frames.sizes if isinstance(frames, JoinedFrames) else tuple(map(len, frames))
 
 
 Pixels: TypeAlias = NativePixels | EncapsulatedPixels
@@ -148,6 +186,11 @@ class Staged:
     codes: frozenset[str]
     counts: Counter[str] = field(repr=False)
 
+    @property
+    def needs_pixel_check(self) -> bool:
+        """Whether only a decode can show that nothing stands in the bits above Bits Stored."""
+        return isinstance(self.pixels, EncapsulatedPixels) and self.pixels.precision > self.layout.bits_stored
+
     def examined(self) -> Staged:
         """Return it with what is true once its picture has really been looked at: 113101 and no burned-in text."""
         codes = self.codes | {"113101"}
@@ -202,7 +245,7 @@ class FilePayload:
         if isinstance(pixels, NativePixels):
             length = pixels.size
         elif pixels is not None:
-            length = sum(8 + len(frame) + (len(frame) & 1) for frame in pixels.frames)
+            length = sum(8 + size + (size & 1) for size in pixels.sizes)
         self.size = len(head) + length + len(tail)
 
     def chunks(self) -> Iterator[Buffer]:

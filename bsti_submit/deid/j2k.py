@@ -1,0 +1,158 @@
+"""A JPEG 2000 or HTJ2K frame → the same codestream without comments, boxes or anything behind it.
+
+ITU-T T.800 annex A and I, T.814. Tile-parts that grow shorter tell their length anew, and so does the table of their
+lengths, which HTJ2K in DICOM demands.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from bsti_submit.deid.staged import UnclearCoding
+
+if TYPE_CHECKING:
+    from bsti_submit.deid.staged import PixelLayout
+    from bsti_submit.model import Buffer
+
+_SOC: Final = b"\xff\x4f"
+_SOT: Final = b"\xff\x90"
+_SOD: Final = b"\xff\x93"
+_EOC: Final = b"\xff\xd9"
+_SIZ, _TLM, _PLM, _COM = 0xFF51, 0xFF55, 0xFF57, 0xFF64
+_MAIN: Final = frozenset(
+    (0xFF50, 0xFF52, 0xFF53, 0xFF56, 0xFF59, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF63, _SIZ, _TLM, _PLM, _COM)
+)
+"""CAP, COD, COC, PRF, CPF, QCD, QCC, RGN, POC, CRG and those named. Packed packet headers (PPM, PPT) are refused."""
+_TILE: Final = frozenset((0xFF52, 0xFF53, 0xFF58, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, _COM))
+"""COD, COC, PLT, QCD, QCC, RGN, POC, COM."""
+_MOST_IN_TABLE: Final = 10_000
+_SOT_LENGTH: Final = 12
+
+
+def clean_j2k(frame: Buffer, layout: PixelLayout) -> tuple[list[Buffer], int]:
+    """Return the parts of a codestream that are picture, and its sample precision in bits.
+
+    Raises
+    ------
+    UnclearCoding, struct.error, IndexError
+        If it is not understood to its end.
+    """
+    if bytes(frame[4:8]) == b"jP  ":
+        frame = _codestream(frame)
+    if bytes(frame[:2]) != _SOC:
+        raise UnclearCoding
+    header: list[Buffer] = [_SOC]
+    position = 2
+    precision = 0
+    table_at = -1
+    while bytes(frame[position : position + 2]) != _SOT:
+        marker, length, end = _segment(frame, position)
+        if marker not in _MAIN or (marker == _SIZ) != (position == 2):  # noqa: PLR2004 - SIZ comes first, once
+            raise UnclearCoding
+        if marker == _SIZ:
+            precision = _precision(frame, length, layout)
+        if marker == _TLM:
+            table_at = len(header) if table_at < 0 else table_at
+        elif marker not in {_PLM, _COM}:
+            header.append(frame[position:end])
+        position = end
+    tiles: list[Buffer] = []
+    lengths: list[tuple[int, int]] = []
+    while bytes(frame[position : position + 2]) == _SOT:
+        parts, position = _tile_part(frame, position)
+        tiles += parts
+        lengths.append((struct.unpack_from(">H", parts[0], 4)[0], sum(map(len, parts))))
+    rest = bytes(frame[position : position + 2])
+    # Some encoders leave the end marker out; that nothing but padding stands there is enough.
+    if rest != _EOC and any(frame[position:]):
+        raise UnclearCoding
+    if not precision:
+        raise UnclearCoding
+    if table_at >= 0:
+        header[table_at:table_at] = _length_table(lengths)
+    return [*header, *tiles, _EOC], precision
+
+
+def _precision(frame: Buffer, length: int, layout: PixelLayout) -> int:
+    xsiz, ysiz, xoff, yoff = struct.unpack_from(">4L", frame, 8)
+    (components,) = struct.unpack_from(">H", frame, 40)
+    if (ysiz - yoff, xsiz - xoff, components) != (layout.rows, layout.columns, layout.samples):
+        raise UnclearCoding
+    if length != 38 + 3 * components:
+        raise UnclearCoding
+    depths = [(frame[42 + 3 * index] & 0x7F) + 1 for index in range(components)]
+    if max(depths) > layout.bits_allocated:
+        raise UnclearCoding
+    return max(depths)
+
+
+def _segment(frame: Buffer, position: int) -> tuple[int, int, int]:
+    marker, length = struct.unpack_from(">HH", frame, position)
+    end = position + 2 + length
+    if length < 2 or end > len(frame):  # noqa: PLR2004
+        raise UnclearCoding
+    return marker, length, end
+
+
+def _tile_part(frame: Buffer, start: int) -> tuple[list[Buffer], int]:
+    """Return the parts of a tile-part without comments, the first its start, and where the next begins."""
+    _, length, position = _segment(frame, start)
+    if length != _SOT_LENGTH - 2:
+        raise UnclearCoding
+    (size,) = struct.unpack_from(">L", frame, start + 6)
+    end = start + size if size else _last_end(frame)
+    if not position < end <= len(frame):
+        raise UnclearCoding
+    kept: list[Buffer] = []
+    while bytes(frame[position : position + 2]) != _SOD:
+        marker, _, following = _segment(frame, position)
+        if marker not in _TILE or following > end:
+            raise UnclearCoding
+        if marker != _COM:
+            kept.append(frame[position:following])
+        position = following
+    kept.append(frame[position:end])
+    told = struct.pack(">L", _SOT_LENGTH + sum(map(len, kept)))
+    opening = b"".join((frame[start : start + 6], told, frame[start + 10 : start + 12]))
+    return [opening, *kept], end
+
+
+def _last_end(frame: Buffer) -> int:
+    """Return where a tile-part ends that goes to the end of the codestream."""
+    end = len(frame)
+    while end and not frame[end - 1]:
+        end -= 1
+    if bytes(frame[end - 2 : end]) != _EOC:
+        raise UnclearCoding
+    return end - 2
+
+
+def _length_table(lengths: list[tuple[int, int]]) -> list[Buffer]:
+    """Return tile-part length markers (T.800 A.7.1) with 16-bit tile numbers and 32-bit lengths."""
+    tables: list[Buffer] = []
+    for number, start in enumerate(range(0, len(lengths), _MOST_IN_TABLE)):
+        rows = lengths[start : start + _MOST_IN_TABLE]
+        if number > 255:  # noqa: PLR2004
+            raise UnclearCoding
+        head = struct.pack(">HHBB", _TLM, 4 + 6 * len(rows), number, 0x60)
+        tables.append(head + b"".join(struct.pack(">HL", *row) for row in rows))
+    return tables
+
+
+def _codestream(frame: Buffer) -> Buffer:
+    """Return the codestream of a JP2 file (T.800 annex I); any other box is dropped."""
+    position = 0
+    while position + 8 <= len(frame):
+        size, kind = struct.unpack_from(">L4s", frame, position)
+        start = position + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", frame, start)
+            start += 8
+        end = len(frame) if size == 0 else position + size
+        if end > len(frame) or end < start:
+            raise UnclearCoding
+        if kind == b"jp2c":
+            return frame[start:end]
+        position = end
+    raise UnclearCoding
