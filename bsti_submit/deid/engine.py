@@ -8,16 +8,17 @@ holds a value.
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from collections import Counter
 from contextlib import suppress
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bsti_submit.deid import frames
 from bsti_submit.deid.characters import Characters, UnknownCharacterSet
 from bsti_submit.deid.codes import is_public_code
-from bsti_submit.deid.plan import Action
+from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.reader import (
     DOUBLE_PIXEL_DATA,
     EXPLICIT_LITTLE,
@@ -43,7 +44,9 @@ from bsti_submit.deid.vrs import BULK, PLAIN_TEXT, dictionary_vrs, has_form
 from bsti_submit.model import DUMMIES, Buffer, Reason
 
 if TYPE_CHECKING:
-    from bsti_submit.deid.plan import InstancePlan, Rule
+    from collections.abc import Mapping
+
+    from bsti_submit.deid.plan import InstancePlan
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope
     from bsti_submit.deid.reader import Element, Parsed
@@ -55,7 +58,14 @@ STUDY_INSTANCE_UID: Final = 0x0020000D
 SERIES_INSTANCE_UID: Final = 0x0020000E
 MODALITY: Final = 0x00080060
 CHARACTER_SET: Final = 0x00080005
+_EXTENDED_OFFSETS: Final = 0x7FE00001
 
+_IDENTITY: Final = {
+    SOP_CLASS_UID: "SOPClassUID",
+    SOP_INSTANCE_UID: "SOPInstanceUID",
+    STUDY_INSTANCE_UID: "StudyInstanceUID",
+    SERIES_INSTANCE_UID: "SeriesInstanceUID",
+}
 _WRITTEN: Final = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303, CHARACTER_SET))
 """What the engine itself writes; whatever the input says there is dropped."""
 _LOOK_UP_TABLES: Final = frozenset((0x00283006, 0x00281201, 0x00281202, 0x00281203, 0x00281204)) | frozenset(
@@ -66,6 +76,8 @@ _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})|(\d{4})-(\d
 _DATE_TIME = re.compile(
     r"(\d{4})(\d{2})(\d{2})((?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d|60)?)?(?:(?<=\d{6})\.\d{1,6})?)?(?:[+-]\d{4})?"
 )
+Place: TypeAlias = "tuple[str, tuple[int, ...], int, str, str | None, bool]"
+"""SOP class, path, tag, VR as stated, private creator, byte order: what a rule depends on."""
 _LITERAL_DAYS = re.compile(r"days=(-?\d+)")
 
 
@@ -74,7 +86,8 @@ class Engine:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._resolved: dict[tuple[str, tuple[int, ...], int, str, str | None], tuple[Rule, str]] = {}
+        self._resolved: dict[Place, tuple[Rule, str]] = {}
+        self._named = Named()
 
     def deidentify(self, data: Buffer, scope: PatientScope, known: KnownWords) -> Staged | Refusal:
         """De-identify one instance.
@@ -91,7 +104,7 @@ class Engine:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # pydicom's texts quote values
-                return _Instance(self._profile, self._resolved, scope, known).run(parse(data))
+                return _Instance(self._profile, self._resolved, scope, self._named.by(known)).run(parse(data))
         except Broken as broken:
             return Refusal(broken.reason)
         except UnknownCharacterSet:
@@ -104,32 +117,26 @@ class _Instance:
     def __init__(
         self,
         profile: Profile,
-        resolved: dict[tuple[str, tuple[int, ...], int, str, str | None], tuple[Rule, str]],
+        resolved: dict[Place, tuple[Rule, str]],
         scope: PatientScope,
-        known: KnownWords,
+        named: Named,
     ) -> None:
         self.profile = profile
         self.resolved = resolved
         self.scope = scope
-        self.known = known
+        self.named = named
         self.counts: Counter[str] = Counter()
         self.sop_class_uid = ""
         self.plan: InstancePlan
         self.non_ascii = False
-        self.reusable = False
+        self.big_endian = False
 
     def run(self, parsed: Parsed) -> Staged | Refusal:
         elements = parsed.elements
-        if len({element[0] for element in elements}) != len(elements):
-            return Refusal(Reason.UNREADABLE)  # which of two would a reader believe?
+        self.big_endian = parsed.big_endian
         top = {tag: value for tag, _, value, _ in elements}
         self.sop_class_uid = _uid(top.get(SOP_CLASS_UID))
-        for tag, keyword in (
-            (SOP_CLASS_UID, "SOPClassUID"),
-            (SOP_INSTANCE_UID, "SOPInstanceUID"),
-            (STUDY_INSTANCE_UID, "StudyInstanceUID"),
-            (SERIES_INSTANCE_UID, "SeriesInstanceUID"),
-        ):
+        for tag, keyword in _IDENTITY.items():
             if not _uid(top.get(tag)):
                 return Refusal(Reason.MISSING_IDENTITY, keyword)
         self.plan = self.profile.plan.for_sop_class(self.sop_class_uid)
@@ -139,14 +146,17 @@ class _Instance:
             return pixels
         kept = dict(self._walk(elements, (), Characters()))
         for tag, vr, literal in self.profile.plan.additions:
-            kept[tag] = encode(tag, vr, literal.encode("ascii", "replace"))
+            kept[tag] = encode(tag, vr, self._literal(vr, literal))
+        uids = [_written_uid(kept.get(tag)) for tag in _IDENTITY]
+        if not all(uids):
+            return Refusal(Reason.MISSING_IDENTITY, next(key for key, uid in zip(_IDENTITY.values(), uids, strict=True) if not uid))
         codes = frozenset(self.profile.options) - {"113101"}
         self._write(kept, codes)
         return Staged(
-            sop_class_uid=self.sop_class_uid,
-            study_uid=self.scope.uid(_uid(top[STUDY_INSTANCE_UID])),
-            series_uid=self.scope.uid(_uid(top[SERIES_INSTANCE_UID])),
-            instance_uid=self.scope.uid(_uid(top[SOP_INSTANCE_UID])),
+            sop_class_uid=uids[0],
+            study_uid=uids[2],
+            series_uid=uids[3],
+            instance_uid=uids[1],
             modality=_code(top.get(MODALITY)),
             transfer_syntax_uid=EXPLICIT_LITTLE
             if parsed.transfer_syntax_uid in NATIVE
@@ -179,8 +189,13 @@ class _Instance:
             if isinstance(value, Fragments):
                 if parsed.transfer_syntax_uid in NATIVE:
                     return Refusal(Reason.PIXEL_CODING, "TransferSyntaxUID")
+                extended = next((each[2] for each in found if each[0] == _EXTENDED_OFFSETS), None)
                 return frames.clean_encapsulated(
-                    value.offsets, value.fragments, layout, parsed.transfer_syntax_uid
+                    value.offsets,
+                    value.fragments,
+                    layout,
+                    parsed.transfer_syntax_uid,
+                    extended=extended if isinstance(extended, memoryview) else None,
                 )
             if parsed.transfer_syntax_uid not in NATIVE or isinstance(value, list):
                 return Refusal(Reason.PIXEL_CODING, "PixelData")
@@ -190,6 +205,8 @@ class _Instance:
     def _walk(
         self, elements: list[Element], path: tuple[int, ...], characters: Characters
     ) -> list[tuple[int, Buffer]]:
+        if len({element[0] for element in elements}) != len(elements):
+            raise Broken(Reason.UNREADABLE)  # which of two would a reader believe?
         kept: list[tuple[int, Buffer]] = []
         creators: dict[int, str] = {}
         for tag, _, value, _ in elements:
@@ -199,7 +216,7 @@ class _Instance:
             if tag >> 16 == 0x7FE0 or (tag in _WRITTEN and (not path or tag == CHARACTER_SET)):
                 continue
             creator = self._creator(tag, value, creators)
-            key = (self.sop_class_uid, path, tag, stated, creator)
+            key = (self.sop_class_uid, path, tag, stated, creator, self.big_endian)
             found = self.resolved.get(key)
             if found is None:
                 found = self.resolved[key] = self._resolve(path, tag, stated, creator)
@@ -210,6 +227,10 @@ class _Instance:
             encoded = self._apply(rule, path, tag, vr, stated, value, raw, characters)
             if encoded is not None:
                 kept.append((tag, encoded))
+                if creator:
+                    kept.append(_creator_of(tag, creator))
+        if creators:
+            kept = list(dict(kept).items())
         kept.sort(key=lambda pair: pair[0])
         return kept
 
@@ -227,9 +248,10 @@ class _Instance:
     def _resolve(self, path: tuple[int, ...], tag: int, stated: str, creator: str | None) -> tuple[Rule, str]:
         allowed = dictionary_vrs(tag)
         vr = stated if stated in allowed or not allowed else allowed[0]
-        if stated == "UN" and set(allowed) == {"US", "SS"}:
-            vr = "US"
-        return self.plan.rule(path, tag, vr, creator), vr
+        rule = self.plan.rule(path, tag, vr, creator)
+        if rule.action is Action.KEEP and not _can_be_read(stated, vr, tag, big_endian=self.big_endian):
+            rule = REMOVED
+        return rule, vr
 
     def _apply(
         self,
@@ -260,13 +282,13 @@ class _Instance:
                     value, raw = memoryview(known.encode("ascii")), None
                 if not known.strip("\\ "):
                     return self._filled(rule, tag, vr, text)
-            return self._keep(tag, vr, stated, value, raw, characters)
+            return self._keep(rule, tag, vr, stated, value, raw, characters)
         if action is Action.DUMMY:
             self.counts["dummy"] += 1
             return encode(tag, vr, DUMMIES[vr].encode()) if vr in DUMMIES else encode(tag, vr, bytes(_width(vr)))
         if action is Action.LITERAL:
             self.counts["replaced"] += 1
-            return encode(tag, vr, self._encoded(rule.value))
+            return encode(tag, vr, self._literal(vr, rule.value))
         if action is Action.PSEUDONYM:
             self.counts["pseudonym"] += 1
             return encode(tag, vr, self.scope.pseudonym.encode())
@@ -279,10 +301,17 @@ class _Instance:
         cleaned = "\\".join(self._clean(part, vr, rule.value) for part in _parts(text, vr)).rstrip("\\")
         return encode(tag, vr, self._encoded(cleaned)) if cleaned else self._filled(rule, tag, vr, text)
 
+    def _literal(self, vr: str, text: str) -> bytes:
+        form = _NUMBERS.get(vr)
+        if form is None:
+            return self._encoded(text)
+        number = float if vr in {"FD", "FL"} else int
+        return b"".join(struct.pack(form, number(part)) for part in text.split("\\"))
+
     @staticmethod
     def _filled(rule: Rule, tag: int, vr: str, text: str) -> Buffer:
         """Return what stands where nothing of a value is left: a dummy where the IOD demands one, else nothing."""
-        wanted = rule.otherwise is Action.DUMMY and text.strip(" \0\\") != ""
+        wanted = rule.otherwise is Action.DUMMY and text.strip(" \0\\") != "" and vr in DUMMIES
         return encode(tag, vr, DUMMIES[vr].encode() if wanted else b"")
 
     def _sequence(
@@ -309,42 +338,52 @@ class _Instance:
         return encode_sequence(tag, items)
 
     def _keep(
-        self, tag: int, vr: str, stated: str, value: memoryview, raw: memoryview | None, characters: Characters
+        self,
+        rule: Rule,
+        tag: int,
+        vr: str,
+        stated: str,
+        value: memoryview,
+        raw: memoryview | None,
+        characters: Characters,
     ) -> Buffer | None:
-        if vr in BULK and tag not in _LOOK_UP_TABLES:
+        if vr in _NUMBERS:
+            if not has_form(vr, value):
+                self.counts["malformed"] += 1
+                return None
+            return raw if raw is not None and stated == vr else encode(tag, vr, value)
+        if vr in BULK:
+            if tag in _LOOK_UP_TABLES and not len(value) & 1:
+                return raw if raw is not None and stated == vr else encode(tag, vr, value)
             self.counts["removed"] += 1
             return None
         if vr in PLAIN_TEXT:
-            text = characters.decode(value, vr)
-            return encode(tag, vr, self._encoded(text))
+            return encode(tag, vr, self._encoded(characters.decode(value, vr)))
         if vr in {"DA", "DT"}:
-            return self._well_formed_date(tag, vr, characters.decode(value, vr))
-        bare = value if vr in BULK else bytes(value).strip(b" \0")
-        if vr == "CS" and not has_form(vr, bytes(bare)):
-            bare = bytes(bare).upper()
-            raw = None
-        if not has_form(vr, bytes(value) if vr in _BINARY else bytes(bare)) if vr not in BULK else False:
+            return self._well_formed_date(rule, tag, vr, characters.decode(value, vr))
+        whole = bytes(value)
+        bare = whole.strip(b" \0")
+        if vr == "CS" and not bare.isupper():
+            bare = bare.upper()
+        elif vr == "TM" and b":" in bare:
+            bare = bare.replace(b":", b"")  # the old form of PS3.5 6.2
+        if not has_form(vr, bare):
             self.counts["malformed"] += 1
-            return None
-        if vr == "TM" and b":" in bytes(bare):
-            bare, raw = bytes(bare).replace(b":", b""), None  # the old form of PS3.5 6.2
-        if vr == "CS" and self._names_somebody(bytes(bare).decode("ascii", "replace")):
+            return self._filled(rule, tag, vr, "malformed")
+        if self.named.somebody(bare, vr):
             self.counts["removed"] += 1
-            return None
-        if raw is not None and stated == vr and not len(value) & 1:
-            return raw if vr in _BINARY or vr in BULK or b"\0" not in bytes(value) else encode(tag, vr, bare)
-        return encode(tag, vr, value if vr in _BINARY or vr in BULK else bare)
+            return self._filled(rule, tag, vr, "named")
+        if raw is not None and stated == vr and not len(whole) & 1 and whole.rstrip(b" ") == bare:
+            return raw
+        return encode(tag, vr, bare)
 
-    def _names_somebody(self, text: str) -> bool:
-        return any(self.known.contains(token.casefold()) for token in re.findall(r"[A-Za-z0-9]+", text))
-
-    def _well_formed_date(self, tag: int, vr: str, text: str) -> Buffer | None:
-        form = _DATE if vr == "DA" else _DATE_TIME
+    def _well_formed_date(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
         parts = [part.strip() for part in text.split("\\")]
-        if all(part == "" or form.fullmatch(part) for part in parts):
-            return encode(tag, vr, "\\".join(parts).encode("ascii"))
+        if all(part == "" or shifted(part, vr, 0) for part in parts):
+            whole = [shifted(part, "DA", 0) if vr == "DA" and part else part for part in parts]
+            return encode(tag, vr, "\\".join(whole).encode("ascii"))
         self.counts["malformed"] += 1
-        return encode(tag, vr, b"")
+        return self._filled(rule, tag, vr, text)
 
     def _uids(self, tag: int, vr: str, value: memoryview) -> Buffer:
         self.counts["uid"] += 1
@@ -363,9 +402,9 @@ class _Instance:
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
     def _clean(self, text: str, vr: str, kind: str) -> str:
-        if kind == "code" and is_public_code(text.strip()) and not self._names_somebody(text):
+        if kind == "code" and is_public_code(text.strip()) and not self.named.somebody(text.strip().encode(), "SH"):
             return text.strip()
-        cleaned = self.profile.descriptors.clean(text, self.known)
+        cleaned = self.profile.descriptors.clean(text, self.named.known)
         longest = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}.get(vr)
         return cleaned if longest is None else cleaned[:longest].rstrip()
 
@@ -376,11 +415,73 @@ class _Instance:
         return text.encode("utf-8")
 
 
-_BINARY: Final = frozenset(("AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
+_NUMBERS: Final = {"AT": "<L", "FD": "<d", "FL": "<f", "SL": "<l", "SS": "<h", "SV": "<q"} | {
+    "UL": "<L",
+    "US": "<H",
+    "UV": "<Q",
+}
+_TABLES: Final = frozenset(("OB", "OW", "SS", "US"))
+REMOVED: Final = Rule(Action.REMOVE)
+
+
+def _can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
+    """Whether the bytes of a value mean the same under the dictionary's VR as under the stated one.
+
+    A text where numbers belong, or numbers of another width, would turn into other numbers.
+    """
+    if stated == vr or vr == "SQ":
+        return True
+    if tag in _LOOK_UP_TABLES:
+        return stated in _TABLES | {"UN"} and not (big_endian and stated in {"OB", "UN"})
+    if stated == "UN":
+        return vr not in _NUMBERS or not big_endian  # nothing tells the order of its bytes
+    return vr not in _NUMBERS and stated not in _NUMBERS and stated not in BULK
+
+
+def _creator_of(tag: int, creator: str) -> tuple[int, Buffer]:
+    """Return the private creator element without which a private element that stays would mean nothing."""
+    place = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+    return place, encode(place, "LO", creator.encode("ascii", "replace"))
+
+
+def _written_uid(raw: Buffer | None) -> str:
+    return bytes(raw[8:]).strip(b" \0").decode("ascii", "replace") if raw is not None else ""
 
 
 def _width(vr: str) -> int:
-    return {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}.get(vr, 2)
+    return struct.calcsize(_NUMBERS[vr]) if vr in _NUMBERS else 2
+
+
+class Named:
+    """Whether coded and numeric values hold a word by which somebody in the source is known, asked once a value."""
+
+    LONGEST_HARMLESS: Final = 5
+    """Digits of a number that may also be somebody's: shorter ones are counters and sizes."""
+
+    def __init__(self) -> None:
+        self.known: KnownWords
+        self._count = -1
+        self._answers: dict[bytes, bool] = {}
+
+    def by(self, known: KnownWords) -> Named:
+        """Return itself, asked of these words from now on."""
+        if self._count != len(known) or self.known is not known:
+            self.known, self._count, self._answers = known, len(known), {}
+        return self
+
+    def somebody(self, value: bytes, vr: str) -> bool:
+        """Whether a value holds one of the words."""
+        if vr in {"DS", "IS", "TM"} and len(value) <= self.LONGEST_HARMLESS:
+            return False
+        answer = self._answers.get(value)
+        if answer is None:
+            if len(self._answers) > 8192:  # noqa: PLR2004
+                self._answers.clear()
+            tokens = re.findall(r"[A-Za-z0-9]+", value.decode("ascii", "replace"))
+            if vr in {"DS", "IS", "TM"}:
+                tokens = [token for token in tokens if len(token) > self.LONGEST_HARMLESS]
+            answer = self._answers[value] = any(self.known.contains(token.casefold()) for token in tokens)
+        return answer
 
 
 def _parts(text: str, vr: str) -> list[str]:
@@ -402,7 +503,7 @@ def _code(value: object) -> str:
     return text if re.fullmatch(r"[A-Z]{2,8}", text) else ""
 
 
-def _layout(top: dict[int, object]) -> PixelLayout:
+def _layout(top: Mapping[int, object]) -> PixelLayout:
     def number(tag: int, default: int = 0) -> int:
         value = top.get(tag)
         if isinstance(value, memoryview) and len(value) == 2:  # noqa: PLR2004

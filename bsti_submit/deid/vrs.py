@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from bsti_submit.model import Buffer
 
 PLAIN_TEXT: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """VRs whose text depends on the character set (PS3.5 6.1.2.3)."""
@@ -17,14 +20,13 @@ _TIME: Final = (
 )
 _TIMES: Final = _TIME + rb"(?:\\" + _TIME + rb")*"
 """Also in the old form with colons."""
+# Each value matches in one way only, so that a long list that fails cannot take exponential time.
+_NUMBER: Final = rb" *+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)? *+"
 _FORMS: Final = {
     "AE": re.compile(rb"[\x20-\x5b\x5d-\x7e]{0,16}(?:\\[\x20-\x5b\x5d-\x7e]{0,16})*"),
     "AS": re.compile(rb"(?:[0-9]{3}[DWMY])?(?:\\[0-9]{3}[DWMY])*"),
     "CS": re.compile(rb"[A-Z0-9 _]*(?:\\[A-Z0-9 _]*)*"),
-    "DS": re.compile(
-        rb"(?: *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *)?"
-        rb"(?:\\(?: *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *)?)*"
-    ),
+    "DS": re.compile(rb"(?:" + _NUMBER + rb")?(?:\\(?:" + _NUMBER + rb")?)*+"),
     "IS": re.compile(rb"(?: *[+-]?[0-9]{1,12} *)?(?:\\(?: *[+-]?[0-9]{1,12} *)?)*"),
     "TM": re.compile(_TIMES),
     "UI": re.compile(rb"[0-9.]{0,64}(?:\\[0-9.]{0,64})*"),
@@ -71,13 +73,12 @@ def dictionary_vr(tag: int, *, signed: bool = False) -> str:
     return vrs[0]
 
 
-def has_form(vr: str, value: bytes) -> bool:
+def has_form(vr: str, value: Buffer) -> bool:
     """Whether a value, padding stripped, has the form of its VR. Text VRs and dates are not judged here."""
     form = _FORMS.get(vr)
-    if form is not None:
-        longest = _LONGEST.get(vr)
-        return form.fullmatch(value) is not None and (
-            longest is None or len(value) <= longest or max(map(len, value.split(b"\\"))) <= longest
-        )
-    width = _WIDTHS.get(vr)
-    return width is None or len(value) % width == 0
+    if form is None:
+        return len(value) % _WIDTHS.get(vr, 1) == 0
+    longest = _LONGEST.get(vr)
+    if longest is not None and len(value) > longest and max(map(len, bytes(value).split(b"\\"))) > longest:
+        return False
+    return form.fullmatch(value) is not None
