@@ -76,8 +76,10 @@ _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})|(\d{4})-(\d
 _DATE_TIME = re.compile(
     r"(\d{4})(\d{2})(\d{2})((?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d|60)?)?(?:(?<=\d{6})\.\d{1,6})?)?(?:[+-]\d{4})?"
 )
-Place: TypeAlias = "tuple[str, tuple[int, ...], int, str, str | None, bool]"
-"""SOP class, path, tag, VR as stated, private creator, byte order: what a rule depends on."""
+Resolved: TypeAlias = "dict[tuple[str, bool, tuple[int, ...]], dict[tuple[int, str, str | None], tuple[Rule, str]]]"
+"""SOP class, byte order and path → tag, VR as stated and private creator → the rule, and the VR to write."""
+_MOST_RULES: Final = 20_000
+_MOST_PLACES: Final = 5_000
 _LITERAL_DAYS = re.compile(r"days=(-?\d+)")
 
 
@@ -86,7 +88,7 @@ class Engine:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._resolved: dict[Place, tuple[Rule, str]] = {}
+        self._resolved: Resolved = {}
         self._named = Named()
 
     def deidentify(self, data: Buffer, scope: PatientScope, known: KnownWords) -> Staged | Refusal:
@@ -117,7 +119,7 @@ class _Instance:
     def __init__(
         self,
         profile: Profile,
-        resolved: dict[Place, tuple[Rule, str]],
+        resolved: Resolved,
         scope: PatientScope,
         named: Named,
     ) -> None:
@@ -205,39 +207,44 @@ class _Instance:
     def _walk(
         self, elements: list[Element], path: tuple[int, ...], characters: Characters
     ) -> list[tuple[int, Buffer]]:
-        if len({element[0] for element in elements}) != len(elements):
+        values = {tag: value for tag, _, value, _ in elements}
+        if len(values) != len(elements):
             raise Broken(Reason.UNREADABLE)  # which of two would a reader believe?
+        own = values.get(CHARACTER_SET)
+        if isinstance(own, memoryview):
+            characters = Characters(bytes(own))
         kept: list[tuple[int, Buffer]] = []
         creators: dict[int, str] = {}
-        for tag, _, value, _ in elements:
-            if tag == CHARACTER_SET and isinstance(value, memoryview):
-                characters = Characters(bytes(value))
+        rules = self._rules(path)
+        removed = 0
         for tag, stated, value, raw in elements:
-            if tag >> 16 == 0x7FE0 or (tag in _WRITTEN and (not path or tag == CHARACTER_SET)):
-                continue
-            creator = self._creator(tag, value, creators)
-            key = (self.sop_class_uid, path, tag, stated, creator, self.big_endian)
-            found = self.resolved.get(key)
-            if found is None:
-                found = self.resolved[key] = self._resolve(path, tag, stated, creator)
-            rule, vr = found
+            creator = self._creator(tag, value, creators) if tag & 0x10000 else None
+            rule, vr = rules.get((tag, stated, creator)) or self._resolve(rules, path, tag, stated, creator)
             if rule.action is Action.REMOVE:
-                self.counts["removed"] += 1
+                removed += 1
                 continue
             encoded = self._apply(rule, path, tag, vr, stated, value, raw, characters)
             if encoded is not None:
                 kept.append((tag, encoded))
                 if creator:
                     kept.append(_creator_of(tag, creator))
+        self.counts["removed"] += removed
         if creators:
             kept = list(dict(kept).items())
-        kept.sort(key=lambda pair: pair[0])
+        kept.sort(key=_by_tag)
         return kept
+
+    def _rules(self, path: tuple[int, ...]) -> dict[tuple[int, str, str | None], tuple[Rule, str]]:
+        place = (self.sop_class_uid, self.big_endian, path)
+        found = self.resolved.get(place)
+        if found is None:
+            if len(self.resolved) > _MOST_PLACES:
+                self.resolved.clear()
+            found = self.resolved[place] = {}
+        return found
 
     @staticmethod
     def _creator(tag: int, value: object, creators: dict[int, str]) -> str | None:
-        if not tag >> 16 & 1:
-            return None
         element = tag & 0xFFFF
         if 0x10 <= element <= 0xFF and isinstance(value, memoryview):  # noqa: PLR2004
             creator = bytes(value).strip(b" \0").decode("ascii", "replace")
@@ -245,12 +252,23 @@ class _Instance:
             return creator
         return creators.get(tag & 0xFFFFFF00)
 
-    def _resolve(self, path: tuple[int, ...], tag: int, stated: str, creator: str | None) -> tuple[Rule, str]:
+    def _resolve(
+        self,
+        rules: dict[tuple[int, str, str | None], tuple[Rule, str]],
+        path: tuple[int, ...],
+        tag: int,
+        stated: str,
+        creator: str | None,
+    ) -> tuple[Rule, str]:
         allowed = dictionary_vrs(tag)
         vr = stated if stated in allowed or not allowed else allowed[0]
         rule = self.plan.rule(path, tag, vr, creator)
         if rule.action is Action.KEEP and not _can_be_read(stated, vr, tag, big_endian=self.big_endian):
             rule = REMOVED
+        if tag >> 16 == 0x7FE0 or (tag in _WRITTEN and (not path or tag == CHARACTER_SET)):  # noqa: PLR2004
+            rule = REMOVED  # the pixels, and what the engine itself writes
+        if len(rules) < _MOST_RULES:
+            rules[tag, stated, creator] = rule, vr
         return rule, vr
 
     def _apply(
@@ -482,6 +500,10 @@ class Named:
                 tokens = [token for token in tokens if len(token) > self.LONGEST_HARMLESS]
             answer = self._answers[value] = any(self.known.contains(token.casefold()) for token in tokens)
         return answer
+
+
+def _by_tag(pair: tuple[int, Buffer]) -> int:
+    return pair[0]
 
 
 def _parts(text: str, vr: str) -> list[str]:
