@@ -106,7 +106,12 @@ class PatientScope:
 
 def normalised_id(text: str) -> str:
     """Return a patient id without the differences that systems make: width, case, and white space."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    while True:  # taking out white space can let two characters compose; three rounds were never needed
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        plain = "".join(folded.replace("\0", " ").split())
+        if plain == text:
+            return plain
+        text = plain
 
 
 def is_weak(patient_id: str) -> bool:

@@ -26,15 +26,21 @@ _PLACES: Final = frozenset(
     + (0x00400242, 0x00400243, 0x00402009, 0x00402010, 0x00080055, 0x00080054, 0x00020016, 0x00181000, 0x001021F0)
     + (0x00102180, 0x00102160)
 )
+_DATES: Final = frozenset((0x00100030, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x00100032))
+"""Birth, study, series, acquisition and content dates."""
 _COMMON: Final = frozenset(
-    "the and for with from hospital hospitals trust nhs clinic ward unit department dept radiology imaging xray chest "
-    "thorax lung head abdomen pelvis spine scan scanner room main road street university royal general medical centre "
-    "center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable "
-    "adult child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof".split()
+    """
+    the and for with from hospital hospitals trust nhs clinic ward unit department dept radiology imaging xray chest
+    thorax lung head abdomen pelvis spine scan scanner room main road street university royal general medical centre
+    center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable adult
+    child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
+    """.split()
 )
 """Words that stand in names of places and yet name nobody."""
 _TITLES: Final = frozenset(
-    "dr mr mrs ms miss prof sir dame sr jr none unknown anonymous anonymised anonymized removed redacted deidentified".split()
+    """
+    dr mr mrs ms miss prof sir dame sr jr none unknown anonymous anonymised anonymized removed redacted deidentified
+    """.split()
 )
 """Words that stand where a person's name is and yet name nobody."""
 
@@ -72,7 +78,8 @@ class KnownWords:
 
     def _add(self, tag: int, vr: str, value: memoryview, character_set: bytes) -> None:
         is_name = vr == "PN"
-        if not (is_name or tag in _IDS or tag in _PLACES) or not len(value):
+        is_date = tag in _DATES
+        if not (is_name or is_date or tag in _IDS or tag in _PLACES) or not len(value):
             return
         key = (tag, bytes(value))
         if key in self._seen:
@@ -82,7 +89,12 @@ class KnownWords:
             text = Characters(character_set).decode(value, vr)
         except (UnknownCharacterSet, LookupError, ValueError):
             text = bytes(value).decode("latin-1")
+        if is_date:
+            self._words.update(date_forms(text))
+            return
         self._take(text, SHORTEST_NAME if is_name else SHORTEST_WORD, _TITLES if is_name else _COMMON)
+        if is_name:
+            self._words.update(joined_forms(normalised(text)))
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
@@ -94,7 +106,31 @@ class KnownWords:
             self._words.add(squashed)
 
 
+def date_forms(text: str) -> set[str]:
+    """Return the digits of a date as people write them: year first, day first, month first, short years as well."""
+    digits = "".join(re.findall(r"[0-9]", text))[:8]
+    if len(digits) != 8:  # noqa: PLR2004
+        return set()
+    year, month, day = digits[:4], digits[4:6], digits[6:]
+    orders = [year + month + day, day + month + year, month + day + year]
+    orders += [year[2:] + month + day, day + month + year[2:], month + day + year[2:]]
+    return set(orders)
+
+
+def joined_forms(name: str) -> set[str]:
+    """Return how a person's name is written together, such as ``smithj``, ``jsmith``, ``johnsmith``, ``smithjohn``."""
+    forms: set[str] = set()
+    for group in re.split(r"[=\\]", name):
+        parts = ["".join(re.findall(r"[^\W_]+", part)) for part in group.split("^")[:3]]
+        family, *given = [part for part in parts if part] or [""]
+        for first in given:
+            forms |= {family + first, first + family, family + first[0], first[0] + family}
+    return {form for form in forms if len(form) > SHORTEST_WORD}
+
+
 def normalised(text: str) -> str:
     """Return text without case and accents."""
+    if text.isascii():
+        return text.lower()
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(character for character in folded if not unicodedata.combining(character))
