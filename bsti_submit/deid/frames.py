@@ -55,7 +55,7 @@ def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr
         ``OB`` or ``OW`` as stated; a big-endian OW is turned by 16-bit words (PS3.5 7.3).
     """
     size = native_size(layout)
-    if size is None:
+    if size is None or layout.bits_allocated not in {1, 8, 16, 32}:
         return Refusal(Reason.PIXEL_CODING, "BitsAllocated")
     if size > LARGEST:
         return Refusal(Reason.TOO_LARGE, "PixelData")
@@ -69,8 +69,6 @@ def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr
         swap = max(word, 2)
         if len(value) < size + size % swap:
             return Refusal(Reason.PIXEL_LENGTH, "PixelData")
-    if layout.bits_allocated not in {1, 8, 16, 32}:
-        return Refusal(Reason.PIXEL_CODING, "BitsAllocated")
     if layout.bits_allocated > 1 and (
         not 1 <= layout.bits_stored <= layout.bits_allocated or layout.high_bit != layout.bits_stored - 1
     ):

@@ -73,8 +73,8 @@ def clean_jpeg(frame: Buffer, layout: PixelLayout, *, jpeg_ls: bool) -> tuple[li
         if marker in _APPLICATIONS or marker == _COM:
             if marker == _APP14 and bytes(segment[4:9]) == b"Adobe" and length >= 14:  # noqa: PLR2004
                 adobe = segment[15]
-            if jpeg_ls and marker == 0xE8:  # noqa: PLR2004 - a colour transform outside the standard
-                raise UnclearCoding
+            if jpeg_ls and bytes(segment[4:8]) == b"mrfx":
+                raise UnclearCoding  # a colour transform outside the standard
             parts.append(frame[kept_from:position])
             kept_from = end
         elif marker == _SOS:
