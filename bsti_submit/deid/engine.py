@@ -202,6 +202,8 @@ class _Instance:
             if parsed.transfer_syntax_uid not in NATIVE or isinstance(value, list):
                 return Refusal(Reason.PIXEL_CODING, "PixelData")
             return frames.clean_native(value, layout, big_endian=parsed.big_endian, vr=vr)
+        if is_image(self.sop_class_uid):
+            return Refusal(Reason.TRUNCATED, "PixelData")  # cut off between two elements, it looks whole
         return Refusal(Reason.PIXEL_LENGTH, "PixelData") if layout.rows else None
 
     def _walk(
@@ -558,6 +560,13 @@ def is_registered(uid: str) -> bool:
     from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415
 
     return uid in UID_dictionary
+
+
+def is_image(sop_class_uid: str) -> bool:
+    """Whether instances of a SOP class are images, and so must have pixels (PS3.4 B.5)."""
+    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415
+
+    return "Image Storage" in UID_dictionary.get(sop_class_uid, ("",))[0]
 
 
 def shifted(text: str, vr: str, days: int) -> str:
