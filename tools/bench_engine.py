@@ -55,7 +55,11 @@ def main() -> None:
 
     base = _best(copy_and_hash, rounds)
     print(f"{len(files[0])} bytes a slice, {rounds} slices")
-    for name, work in (("copy + SHA-256", copy_and_hash), ("engine", deidentify), ("engine + bytes + SHA-256", whole)):
+    for name, work in (
+        ("copy + SHA-256", copy_and_hash),
+        ("engine", deidentify),
+        ("engine + bytes + SHA-256", whole),
+    ):
         taken = _best(work, rounds)
         print(f"{name:28}{taken:8.3f} ms {taken / base:6.2f} x")
 

@@ -76,7 +76,9 @@ _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})|(\d{4})-(\d
 _DATE_TIME = re.compile(
     r"(\d{4})(\d{2})(\d{2})((?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d|60)?)?(?:(?<=\d{6})\.\d{1,6})?)?(?:[+-]\d{4})?"
 )
-Resolved: TypeAlias = "dict[tuple[str, bool, tuple[int, ...]], dict[tuple[int, str, str | None], tuple[Rule, str]]]"
+Resolved: TypeAlias = (
+    "dict[tuple[str, bool, tuple[int, ...]], dict[tuple[int, str, str | None], tuple[Rule, str]]]"
+)
 """SOP class, byte order and path → tag, VR as stated and private creator → the rule, and the VR to write."""
 _MOST_RULES: Final = 20_000
 _MOST_PLACES: Final = 5_000
@@ -151,7 +153,10 @@ class _Instance:
             kept[tag] = encode(tag, vr, self._literal(vr, literal))
         uids = [_written_uid(kept.get(tag)) for tag in _IDENTITY]
         if not all(uids):
-            return Refusal(Reason.MISSING_IDENTITY, next(key for key, uid in zip(_IDENTITY.values(), uids, strict=True) if not uid))
+            return Refusal(
+                Reason.MISSING_IDENTITY,
+                next(key for key, uid in zip(_IDENTITY.values(), uids, strict=True) if not uid),
+            )
         codes = frozenset(self.profile.options) - {"113101"}
         self._write(kept, codes)
         return Staged(
@@ -305,7 +310,9 @@ class _Instance:
             return self._keep(rule, tag, vr, stated, value, raw, characters)
         if action is Action.DUMMY:
             self.counts["dummy"] += 1
-            return encode(tag, vr, DUMMIES[vr].encode()) if vr in DUMMIES else encode(tag, vr, bytes(_width(vr)))
+            return (
+                encode(tag, vr, DUMMIES[vr].encode()) if vr in DUMMIES else encode(tag, vr, bytes(_width(vr)))
+            )
         if action is Action.LITERAL:
             self.counts["replaced"] += 1
             return encode(tag, vr, self._literal(vr, rule.value))
@@ -408,7 +415,9 @@ class _Instance:
     def _uids(self, tag: int, vr: str, value: memoryview) -> Buffer:
         self.counts["uid"] += 1
         parts = bytes(value).strip(b" \0").decode("ascii", "replace").split("\\")
-        replaced = [part if not part or is_registered(part) else self.scope.uid(part) for part in map(_bare, parts)]
+        replaced = [
+            part if not part or is_registered(part) else self.scope.uid(part) for part in map(_bare, parts)
+        ]
         return encode(tag, vr, "\\".join(replaced).encode("ascii"))
 
     def _dates(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
@@ -422,7 +431,11 @@ class _Instance:
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
     def _clean(self, text: str, vr: str, kind: str) -> str:
-        if kind == "code" and is_public_code(text.strip()) and not self.named.somebody(text.strip().encode(), "SH"):
+        if (
+            kind == "code"
+            and is_public_code(text.strip())
+            and not self.named.somebody(text.strip().encode(), "SH")
+        ):
             return text.strip()
         cleaned = self.profile.descriptors.clean(text, self.named.known)
         longest = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}.get(vr)

@@ -44,7 +44,9 @@ LARGEST: Final = 0xFFFFFFFE
 """Bytes of a native value of defined length (PS3.5 7.1)."""
 
 
-def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr: str) -> NativePixels | Refusal:
+def clean_native(
+    value: memoryview, layout: PixelLayout, *, big_endian: bool, vr: str
+) -> NativePixels | Refusal:
     """Return native pixels of exact length, little-endian, with nothing outside Bits Stored.
 
     Parameters
@@ -75,7 +77,9 @@ def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr
         # A picture that does not start at bit 0 is retired since 2000; its words could not be told from text.
         return Refusal(Reason.PIXEL_CODING, "HighBit")
     out_vr = "OW" if layout.bits_allocated > 8 else vr if vr in {"OB", "OW"} else "OW"  # noqa: PLR2004
-    return NativePixels(out_vr, size, _blocks(value[: size + (size % swap if swap else 0)], size, layout, swap))
+    return NativePixels(
+        out_vr, size, _blocks(value[: size + (size % swap if swap else 0)], size, layout, swap)
+    )
 
 
 def native_size(layout: PixelLayout) -> int | None:

@@ -45,14 +45,42 @@ LARGEST_INFLATED: Final = 1 << 28
 
 _LONG: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
 _SHORT: Final = frozenset(
-    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI")
+    (
+        "AE",
+        "AS",
+        "AT",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "FL",
+        "FD",
+        "IS",
+        "LO",
+        "LT",
+        "PN",
+        "SH",
+        "SL",
+        "SS",
+        "ST",
+        "TM",
+        "UI",
+    )
     + ("UL", "US")
 )
 _PLAIN_VRS: Final = {vr.encode(): vr for vr in _SHORT}
 _VRS: Final = {vr.encode(): vr for vr in _LONG | _SHORT}
-_WORD: Final = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OL": 4, "OF": 4} | dict.fromkeys(
-    ("FD", "OD", "SV", "UV", "OV"), 8
-)
+_WORD: Final = {
+    "US": 2,
+    "SS": 2,
+    "OW": 2,
+    "AT": 2,
+    "UL": 4,
+    "SL": 4,
+    "FL": 4,
+    "OL": 4,
+    "OF": 4,
+} | dict.fromkeys(("FD", "OD", "SV", "UV", "OV"), 8)
 
 
 class Broken(Exception):  # noqa: N818 - caught at once and turned into a refusal
@@ -106,7 +134,9 @@ def parse(data: Buffer) -> Parsed:
     if not syntax:
         syntax = _guessed(buffer, position, implicit=implicit)
     big = syntax == EXPLICIT_BIG
-    walker = _Walker(buffer, ">" if big else "<", explicit=(not implicit or big) and syntax != IMPLICIT_LITTLE)
+    walker = _Walker(
+        buffer, ">" if big else "<", explicit=(not implicit or big) and syntax != IMPLICIT_LITTLE
+    )
     if syntax == IMPLICIT_LITTLE and not implicit:
         walker.explicit = True  # a known fault of writers; the first element shows how it really is
     elements = walker.data_set(position)
@@ -148,9 +178,16 @@ def each_text(data: Buffer, use: Callable[[int, str, memoryview, bytes], None]) 
     _each(elements, b"", use)
 
 
-def _each(elements: list[Element], inherited: bytes, use: Callable[[int, str, memoryview, bytes], None]) -> None:
+def _each(
+    elements: list[Element], inherited: bytes, use: Callable[[int, str, memoryview, bytes], None]
+) -> None:
     character_set = next(
-        (bytes(value) for tag, _, value, _ in elements if tag == 0x00080005 and isinstance(value, memoryview)), inherited
+        (
+            bytes(value)
+            for tag, _, value, _ in elements
+            if tag == 0x00080005 and isinstance(value, memoryview)
+        ),
+        inherited,
     )
     for tag, vr, value, _ in elements:
         if isinstance(value, memoryview):

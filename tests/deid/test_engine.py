@@ -43,7 +43,10 @@ PROFILE = load_profile("bsti-default")
 SCOPE = patient_scope(SiteKey(bytes(range(32))), Identified(""), Identified("ZQPLANT12345"))
 FILES = Path(pydicom.__file__).parent / "data"
 BUNDLED = sorted(
-    path for folder in ("test_files", "charset_files") for path in (FILES / folder).rglob("*") if path.is_file()
+    path
+    for folder in ("test_files", "charset_files")
+    for path in (FILES / folder).rglob("*")
+    if path.is_file()
 )
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
@@ -111,7 +114,9 @@ IDENTITY = {0x00080016: Rule(Action.UID), 0x00080018: Rule(Action.UID)} | {
 
 
 def fake(rules=None, additions=(), **more):
-    by_tag = {tag_for_keyword(key) if isinstance(key, str) else key: rule for key, rule in (rules or {}).items()}
+    by_tag = {
+        tag_for_keyword(key) if isinstance(key, str) else key: rule for key, rule in (rules or {}).items()
+    }
     attributes = {
         "plan": FakePlan(IDENTITY | by_tag, additions),
         "options": frozenset({"113100"}),
@@ -159,7 +164,14 @@ def test_no_planted_marker_survives_in_any_native_syntax(syntax):
     before, after = ct_dataset(rows=32), read(out)
     assert after.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert np.array_equal(before.pixel_array, after.pixel_array)
-    for keyword in ("KVP", "SliceThickness", "PixelSpacing", "ImagePositionPatient", "Rows", "ConvolutionKernel"):
+    for keyword in (
+        "KVP",
+        "SliceThickness",
+        "PixelSpacing",
+        "ImagePositionPatient",
+        "Rows",
+        "ConvolutionKernel",
+    ):
         assert after[keyword].value == before[keyword].value
     assert after.SeriesDescription == "Thorax 1.0 B60f"
     assert after.StudyTime == "101112"
@@ -256,7 +268,11 @@ def test_bundled_files_come_out_whole_or_are_held(path):
     assert after.SOPInstanceUID == staged.instance_uid == SCOPE.uid(before.SOPInstanceUID)
     for element in after:
         original = before.get(element.tag)
-        if element.VR in {"US", "FD", "FL", "UL", "IS", "DS"} and original is not None and original.VR == element.VR:
+        if (
+            element.VR in {"US", "FD", "FL", "UL", "IS", "DS"}
+            and original is not None
+            and original.VR == element.VR
+        ):
             assert element.value == original.value or element.is_empty, element.tag
     if "PixelData" in after:
         try:
@@ -292,7 +308,9 @@ def test_a_second_pass_changes_only_keyed_values(path):
 
 
 def test_default_is_removal_and_rules_are_asked_with_their_place():
-    profile = fake({"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)})
+    profile = fake(
+        {"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)}
+    )
     out = dataset_out(ct_dataset(rows=16), profile)
     top = {element.keyword for element in out if element.tag.group not in {0x0012, 0x7FE0}}
     assert top == {
@@ -305,7 +323,12 @@ def test_default_is_removal_and_rules_are_asked_with_their_place():
     }
     assert [element.keyword for element in out.ReferencedImageSequence[0]] == ["ReferencedSOPInstanceUID"]
     assert ((0x00081140,), 0x00081155, "UI", None) in profile.plan.asked
-    assert ((0x00081140, 0x0040A170), 0x00080100, "SH", None) not in profile.plan.asked  # its sequence is removed
+    assert (
+        (0x00081140, 0x0040A170),
+        0x00080100,
+        "SH",
+        None,
+    ) not in profile.plan.asked  # its sequence is removed
 
 
 def test_private_elements_are_asked_with_their_creator_and_bring_it_along():
@@ -394,7 +417,12 @@ def test_uids_are_consistent_and_registered_ones_stay():
     second.ReferencedSOPClassUID, second.ReferencedSOPInstanceUID = CT, dataset.SOPInstanceUID
     dataset.ReferencedImageSequence.append(second)
     dataset.ReferencedFrameOfReferenceUID = dataset.FrameOfReferenceUID
-    uids = ("FrameOfReferenceUID", "ReferencedFrameOfReferenceUID", "ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
+    uids = (
+        "FrameOfReferenceUID",
+        "ReferencedFrameOfReferenceUID",
+        "ReferencedSOPClassUID",
+        "ReferencedSOPInstanceUID",
+    )
     keep = dict.fromkeys(uids, Rule(Action.UID)) | {"ReferencedImageSequence": Rule(Action.KEEP)}
     out = dataset_out(dataset, fake(keep))
     assert out.SOPClassUID == CT
@@ -409,7 +437,9 @@ def test_each_of_several_uids_is_replaced():
     assert dataset_out(dataset, profile).IrradiationEventUID == [SCOPE.uid("1.2.3.4.5"), CT, SCOPE.uid("9.8")]
 
 
-@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.3.4.99", "1.2.840.10008", "1.2.840.113619.2.5", "1.2.3/x", "SMITH"])
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.1.2.3.4.99", "1.2.840.10008", "1.2.840.113619.2.5", "1.2.3/x", "SMITH"]
+)
 def test_only_registered_uids_are_registered(uid):
     assert not is_registered(uid)
     data = with_raw(raw_element(0x00083010, "UI", uid.encode().ljust(30, b"\0")))
@@ -418,7 +448,9 @@ def test_only_registered_uids_are_registered(uid):
     assert SCOPE.uid(uid).encode() in out
 
 
-@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize(
+    "keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+)
 def test_an_instance_without_an_identity_is_held(keyword):
     for change in (lambda ds: delattr(ds, keyword), lambda ds: setattr(ds, keyword, "")):
         dataset = small()
@@ -450,7 +482,17 @@ def test_whatever_a_date_holds_nothing_but_a_date_comes_out(text, vr):
     assert re.fullmatch(r"|\d{8}|\d{10}(?:\d\d){0,2}(?:\.\d{1,6})?", moved)
 
 
-BAD_DATES = ["195O0101", "00000000", "20200000", "20200230", "2020", "202001", "UNKNOWN", "20200101-20200202", "1.2.2020"]
+BAD_DATES = [
+    "195O0101",
+    "00000000",
+    "20200000",
+    "20200230",
+    "2020",
+    "202001",
+    "UNKNOWN",
+    "20200101-20200202",
+    "1.2.2020",
+]
 
 
 @pytest.mark.parametrize("bad", [*BAD_DATES, "99991231\\UNKNOWN\\SMITH"])
@@ -464,7 +506,9 @@ def test_bad_dates_never_pass(tag, vr, bad):
     assert staged.counts["bad date"] + staged.counts["date"] >= 1
 
 
-@pytest.mark.parametrize("text", ["20200315101112.000000+0100", "20200315101112-0500", "20200315+0000", "20200315"])
+@pytest.mark.parametrize(
+    "text", ["20200315101112.000000+0100", "20200315101112-0500", "20200315+0000", "20200315"]
+)
 def test_date_times_lose_their_zone_and_keep_their_time(text):
     out = dataset_out(small(AcquisitionDateTime=text))
     moved = shifted("20200315", "DA", SCOPE.shift_days)
@@ -559,7 +603,12 @@ def test_values_stay_only_where_they_mean_what_the_dictionary_says(tag, vr, valu
 
 
 def test_a_sequence_stored_as_unknown_is_opened_and_cleaned():
-    inner = struct.pack("<HHL", 0x0010, 0x0010, 8) + b"ZQPLANT^" + struct.pack("<HHL", 0x0008, 0x1155, 6) + b"1.2.9\0"
+    inner = (
+        struct.pack("<HHL", 0x0010, 0x0010, 8)
+        + b"ZQPLANT^"
+        + struct.pack("<HHL", 0x0008, 0x1155, 6)
+        + b"1.2.9\0"
+    )
     item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner
     rules = {"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)}
     out = out_of(with_raw(raw_element(0x00081140, "UN", item)), fake(rules))
@@ -596,7 +645,11 @@ SEQUENCES = [
 def planted(draw, depth=0):
     dataset = Dataset()
     for keyword in draw(st.lists(st.sampled_from(TEXT_KEYWORDS), max_size=6, unique=True)):
-        text = draw(st.sampled_from(["ZQPLANT", "Zqplant", "CT ZQPLANT chest", "ZQPLANT^ÄÖ", "chestZQPLANT", "ZQPLANT_1"]))
+        text = draw(
+            st.sampled_from(
+                ["ZQPLANT", "Zqplant", "CT ZQPLANT chest", "ZQPLANT^ÄÖ", "chestZQPLANT", "ZQPLANT_1"]
+            )
+        )
         vr = dictionary_VR(keyword)
         dataset.add_new(keyword, draw(st.sampled_from([vr, vr, vr, "LO", "UN"])), text)
     if draw(st.booleans()):
@@ -613,7 +666,11 @@ def planted(draw, depth=0):
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(planted(), st.sampled_from([ImplicitVRLittleEndian, ExplicitVRLittleEndian]), st.sampled_from(["ISO_IR 100", "ISO_IR 192"]))
+@given(
+    planted(),
+    st.sampled_from([ImplicitVRLittleEndian, ExplicitVRLittleEndian]),
+    st.sampled_from(["ISO_IR 100", "ISO_IR 192"]),
+)
 def test_no_marker_survives_wherever_it_was_planted(extra, syntax, charset):
     dataset = ct_dataset(rows=8)
     dataset.SpecificCharacterSet = charset
@@ -642,7 +699,14 @@ def test_a_file_cut_anywhere_is_held(syntax):
         assert isinstance(result, Refusal), cut
 
 
-MUTANTS = ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "test-SR.dcm", "image_dfl.dcm"]
+MUTANTS = [
+    "CT_small.dcm",
+    "MR_small_RLE.dcm",
+    "JPEG2000.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "test-SR.dcm",
+    "image_dfl.dcm",
+]
 
 
 def mutants(path, count, seed):
@@ -656,7 +720,9 @@ def mutants(path, count, seed):
             if kind == 0:
                 damaged[at] = chance.randrange(256)
             elif kind == 1:
-                damaged[at : at + 4] = struct.pack("<L", chance.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xC0000000]))
+                damaged[at : at + 4] = struct.pack(
+                    "<L", chance.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xC0000000])
+                )
             elif kind == 2:
                 del damaged[at : at + chance.randrange(1, 50)]
             else:
@@ -687,7 +753,9 @@ def _damage(path, count):
             assert re.fullmatch(r"[A-Za-z]*", result.attribute)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", bytes(131), bytes(128) + b"DICM", b"hello world " * 40, b"\xff" * 5000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", bytes(131), bytes(128) + b"DICM", b"hello world " * 40, b"\xff" * 5000]
+)
 def test_what_is_no_dicom_is_held(data):
     assert isinstance(run(data), Refusal)
 
@@ -698,8 +766,13 @@ def test_lies_about_size_cost_neither_time_nor_memory():
     dataset.NumberOfFrames = "2000000000"
     lies = [
         written(dataset),
-        written(ct_dataset(rows=8))[:-200] + raw_element(0x00081140, "SQ", b"")[:8] + struct.pack("<L", 3 << 30),
-        written(small()) + raw_element(0x00081140, "SQ", b"")[:8] + struct.pack("<L", 0xFFFFFFFF) + b"\xfe\xff\x00\xe0" * 9,
+        written(ct_dataset(rows=8))[:-200]
+        + raw_element(0x00081140, "SQ", b"")[:8]
+        + struct.pack("<L", 3 << 30),
+        written(small())
+        + raw_element(0x00081140, "SQ", b"")[:8]
+        + struct.pack("<L", 0xFFFFFFFF)
+        + b"\xfe\xff\x00\xe0" * 9,
     ]
     tracemalloc.start()
     results = [run(data) for data in lies]
@@ -747,7 +820,18 @@ def test_a_patients_own_words_are_known_in_every_usual_form():
     dataset.PatientID = "943 476 5919"
     known = KnownWords()
     known.add_header(written(dataset))
-    for word in ("smythe", "JONES", "Jönes", "ann", "MARIE", "9434765919", "24121950", "241250", "SmytheJonesA", "infirmary"):
+    for word in (
+        "smythe",
+        "JONES",
+        "Jönes",
+        "ann",
+        "MARIE",
+        "9434765919",
+        "24121950",
+        "241250",
+        "SmytheJonesA",
+        "infirmary",
+    ):
         assert known.contains(word), word
     for word in ("dr", "CT", "chest", "the", "a"):
         assert not known.contains(word), word

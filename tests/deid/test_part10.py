@@ -72,7 +72,8 @@ def refusal(data):
 
 def tags(elements):
     return [
-        (tag, [tags(each) for each in value] if isinstance(value, list) else None) for tag, _, value, _ in elements
+        (tag, [tags(each) for each in value] if isinstance(value, list) else None)
+        for tag, _, value, _ in elements
     ]
 
 
@@ -87,7 +88,11 @@ def tags_of(dataset):
 
 
 def without_group_lengths(elements):
-    return [(tag, below and [without_group_lengths(each) for each in below]) for tag, below in elements if tag & 0xFFFF]
+    return [
+        (tag, below and [without_group_lengths(each) for each in below])
+        for tag, below in elements
+        if tag & 0xFFFF
+    ]
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.name)
@@ -100,7 +105,9 @@ def test_it_sees_the_elements_that_pydicom_sees(path):
     assert sorted(tag for tag, _ in ours) == [tag for tag, _ in theirs]
     opened = {tag: below for tag, below in ours if below is not None}
     # What is stored as UN one of the two leaves closed; both open what is stated or known to be a sequence.
-    assert all(opened.get(tag, below) == below for tag, below in theirs if below is not None and not tag >> 16 & 1)
+    assert all(
+        opened.get(tag, below) == below for tag, below in theirs if below is not None and not tag >> 16 & 1
+    )
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -126,7 +133,12 @@ def test_values_are_slices_of_the_input_and_little_endian(big):
 def test_sequences_of_every_way_of_writing(defined_sequence, defined_item, vr, inside):
     inner = explicit(0x00100010, "PN", b"A^B ") if inside == "explicit" else implicit(0x00100010, b"A^B ")
     body = item(inner, defined=defined_item) * 2
-    sequence = explicit(0x00081140, vr, body + (b"" if defined_sequence else END), len(body) if defined_sequence else UNDEFINED)
+    sequence = explicit(
+        0x00081140,
+        vr,
+        body + (b"" if defined_sequence else END),
+        len(body) if defined_sequence else UNDEFINED,
+    )
     parsed = parse(file(sequence, explicit(0x00100020, "LO", b"X1")))
     (_, stated, value, _), after = parsed.elements
     assert after[0] == 0x00100020
@@ -139,7 +151,9 @@ def test_sequences_of_every_way_of_writing(defined_sequence, defined_item, vr, i
 def test_a_makers_sequence_that_cannot_be_read_is_opaque_where_its_end_is_told():
     body = b"\x01\x02 no items at all \x03"
     after = explicit(0x00100020, "LO", b"X1")
-    elements = parse(file(explicit(0x00090010, "LO", b"ME"), explicit(0x00091001, "SQ", body), after)).elements
+    elements = parse(
+        file(explicit(0x00090010, "LO", b"ME"), explicit(0x00091001, "SQ", body), after)
+    ).elements
     assert bytes(elements[1][2]) == body
     assert elements[2][0] == 0x00100020
     assert refusal(file(explicit(0x00081140, "SQ", body), after)) is Reason.UNREADABLE
@@ -179,7 +193,9 @@ def test_a_deflated_data_set_is_read_and_its_size_is_bounded(monkeypatch):
 @pytest.mark.parametrize("vr", ["OB", "UT", "SQ", "UN"])
 def test_lengths_that_lie_are_truncations(length, vr):
     assert refusal(file(explicit(0x00081140, vr, b"12345678", length))) is Reason.TRUNCATED
-    assert refusal(file(implicit(0x00081140, b"12345678", length), syntax=IMPLICIT_LITTLE)) is Reason.TRUNCATED
+    assert (
+        refusal(file(implicit(0x00081140, b"12345678", length), syntax=IMPLICIT_LITTLE)) is Reason.TRUNCATED
+    )
 
 
 def test_lengths_inside_sequences_may_not_leave_them():
@@ -196,11 +212,16 @@ def test_a_recursion_bomb_is_held(way):
         head = {
             "explicit": explicit(0x00081140, "SQ", b"", UNDEFINED),
             "implicit": implicit(0x00081140, b"", UNDEFINED),
-            "unknown": explicit(0x00081140, "UN", b"", UNDEFINED) if depth == 0 else implicit(0x00081140, b"", UNDEFINED),
+            "unknown": explicit(0x00081140, "UN", b"", UNDEFINED)
+            if depth == 0
+            else implicit(0x00081140, b"", UNDEFINED),
         }[way]
         opening = struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED)
         closing = struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + END
-        data = file((head + opening) * depth + closing * depth, syntax=EXPLICIT_LITTLE if way == "explicit" else IMPLICIT_LITTLE)
+        data = file(
+            (head + opening) * depth + closing * depth,
+            syntax=EXPLICIT_LITTLE if way == "explicit" else IMPLICIT_LITTLE,
+        )
         if held:
             assert refusal(data) is Reason.TOO_LARGE
         else:
@@ -213,7 +234,9 @@ def test_absurd_numbers_of_elements_are_held(monkeypatch):
     assert refusal(file(explicit(0x00081140, "SQ", item(b"") * 600))) is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 300, b"ZQPLANT behind the pixels", explicit(0xFFFCFFFC, "OB", b"ZQPLANT!")])
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 300, b"ZQPLANT behind the pixels", explicit(0xFFFCFFFC, "OB", b"ZQPLANT!")]
+)
 def test_what_stands_behind_the_pixels_spoils_nothing(tail):
     elements = parse(file(explicit(0x7FE00010, "OW", bytes(8)), tail)).elements
     assert elements[0][0] == 0x7FE00010
@@ -221,7 +244,9 @@ def test_what_stands_behind_the_pixels_spoils_nothing(tail):
 
 def test_fragments_are_told_apart():
     body = item(b"") + item(b"first!") + item(b"second")
-    (element,) = parse(file(explicit(0x7FE00010, "OB", body + END, UNDEFINED), syntax="1.2.840.10008.1.2.4.70")).elements
+    (element,) = parse(
+        file(explicit(0x7FE00010, "OB", body + END, UNDEFINED), syntax="1.2.840.10008.1.2.4.70")
+    ).elements
     assert isinstance(element[2], Fragments)
     assert [bytes(each) for each in element[2].fragments] == [b"first!", b"second"]
     for end in (b"", item(b"x")[:10], END[:5]):
@@ -239,7 +264,9 @@ def test_elements_are_reusable_only_where_every_byte_of_them_is_known():
 @pytest.mark.parametrize("cut", range(1, 9000, 331))
 def test_a_header_that_breaks_off_is_used_as_far_as_it_goes(cut):
     found = []
-    each_text(ct_slice(rows=16)[:cut], lambda tag, vr, value, charset: found.append((tag, bytes(value), charset)))
+    each_text(
+        ct_slice(rows=16)[:cut], lambda tag, vr, value, charset: found.append((tag, bytes(value), charset))
+    )
     if cut > 6000:
         assert (0x00100020, b"ZQPLANT12345", b"ISO_IR 100") in found
 
@@ -267,7 +294,11 @@ def test_nested_values_come_with_the_character_set_in_force():
         (b"ISO_IR 144", "Люкceмбypг".encode("iso8859_5"), "Люкceмбypг"),
         (b"GB18030", "王^小东".encode("gb18030"), "王^小东"),
         (b"\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
-        (b"\\ISO 2022 IR 149", b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7", "Hong^Gildong=洪^吉洞"),
+        (
+            b"\\ISO 2022 IR 149",
+            b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
+            "Hong^Gildong=洪^吉洞",
+        ),
         (b"", b"plain", "plain"),
         (b"NOT A TERM", b"plain", "plain"),
     ],
@@ -279,7 +310,12 @@ def test_text_is_decoded_in_its_character_set(term, raw, text):
 
 @pytest.mark.parametrize(
     ("term", "raw"),
-    [(b"", b"N\xe4me"), (b"NOT A TERM", b"N\xe4me"), (b"ISO_IR 192", b"N\xe4me"), (b"ISO_IR 100", b"a\x1b$Bb")],
+    [
+        (b"", b"N\xe4me"),
+        (b"NOT A TERM", b"N\xe4me"),
+        (b"ISO_IR 192", b"N\xe4me"),
+        (b"ISO_IR 100", b"a\x1b$Bb"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_text_that_cannot_be_read_for_certain_is_told(term, raw):
@@ -292,8 +328,16 @@ def test_text_that_cannot_be_read_for_certain_is_told(term, raw):
     ("vr", "good", "bad"),
     [
         ("IS", [b"", b"12", b" -3 ", b"1\\2\\\\3"], [b"12a", b"1.5", b"SMITH", b"1234567890123", b"1 2"]),
-        ("DS", [b"1.5", b"-1e-3", b".5\\1.\\", b" 1 "], [b"1,5", b"SMITH", b"1.5.2", b"0x1", b"12345678901234567"]),
-        ("TM", [b"10", b"1011", b"101112.123456", b"10:11:12", b"10\\11"], [b"1", b"943476", b"25", b"10-11", b"noon"]),
+        (
+            "DS",
+            [b"1.5", b"-1e-3", b".5\\1.\\", b" 1 "],
+            [b"1,5", b"SMITH", b"1.5.2", b"0x1", b"12345678901234567"],
+        ),
+        (
+            "TM",
+            [b"10", b"1011", b"101112.123456", b"10:11:12", b"10\\11"],
+            [b"1", b"943476", b"25", b"10-11", b"noon"],
+        ),
         ("UI", [b"1.2.840", b"1\\2"], [b"1.2.x", b"1" * 65, b"1.2 3"]),
         ("CS", [b"CHEST", b"A_1\\B 2"], [b"chest", b"X" * 17, b"A-B", b"A^B"]),
         ("AS", [b"045Y"], [b"45Y", b"045", b"0045Y"]),
@@ -307,5 +351,10 @@ def test_the_form_of_values(vr, good, bad):
 
 @pytest.mark.parametrize("vr", ["DS", "IS", "TM", "CS", "UI", "AE", "AS"])
 def test_no_value_takes_long_to_judge(vr):
-    for value in (b"1" * 60_000 + b"x", b"1.5\\" * 15_000 + b"x", b"12 \\" * 15_000 + b"^", b" " * 60_000 + b"x"):
+    for value in (
+        b"1" * 60_000 + b"x",
+        b"1.5\\" * 15_000 + b"x",
+        b"12 \\" * 15_000 + b"^",
+        b" " * 60_000 + b"x",
+    ):
         has_form(vr, value)

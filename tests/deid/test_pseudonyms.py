@@ -93,7 +93,12 @@ def test_one_key_has_separate_labels():
 
 @pytest.mark.parametrize(
     ("one", "same"),
-    [("943 476 5919", "9434765919"), (" hx1234 ", "HX1234"), ("ＨＸ１２３４", "hx1234"), ("HX1234\0", "hx1234")],
+    [
+        ("943 476 5919", "9434765919"),
+        (" hx1234 ", "HX1234"),
+        ("ＨＸ１２３４", "hx1234"),
+        ("HX1234\0", "hx1234"),
+    ],
 )
 def test_the_ways_systems_write_an_id_are_the_same_id(one, same):
     assert scope(KEY, one).pseudonym == scope(KEY, same).pseudonym
@@ -106,7 +111,20 @@ def test_normalising_twice_changes_nothing(text):
 
 @pytest.mark.parametrize(
     "weak",
-    ["", " ", "123", "A-1", "0000", "00000000", "XXXX", "xxxxxxx", "UNKNOWN", "anon", "Anonymous", "ANONYMOUS"]
+    [
+        "",
+        " ",
+        "123",
+        "A-1",
+        "0000",
+        "00000000",
+        "XXXX",
+        "xxxxxxx",
+        "UNKNOWN",
+        "anon",
+        "Anonymous",
+        "ANONYMOUS",
+    ]
     + ["NONE", "null", "N/A", "12345", "123456", "1234567890", "9999999", "----", "TEST", "????", "No ID"],
 )
 def test_ids_that_tell_nobody_apart_are_refused(weak):
