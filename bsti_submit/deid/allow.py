@@ -109,7 +109,7 @@ def _forms_at(plan: Plan, path: tuple[int, ...], tag: int, literals: dict[int, s
 def export(allowed: AllowList, **facts: object) -> dict[str, Any]:
     """Return an allow-list as JSON-able data; `parse` reads it back.
 
-    A tag ``GGGGEEEE`` maps to its forms or, where it has literals, to an object of ``forms`` and ``literals``.
+    A tag ``GGGGEEEE`` maps to its forms or, where it has literals, to both by name.
     """
     elements: dict[str, object] = {}
     for tag, each in allowed.elements.items():
@@ -124,7 +124,12 @@ def export(allowed: AllowList, **facts: object) -> dict[str, Any]:
         **facts,
         "elements": elements,
         "private": [
-            {"group": f"{group:04X}", "creator": creator, "element": f"{element:02X}", "forms": sorted(each.forms)}
+            {
+                "group": f"{group:04X}",
+                "creator": creator,
+                "element": f"{element:02X}",
+                "forms": sorted(each.forms),
+            }
             for (group, creator, element), each in allowed.private.items()
         ],
     }

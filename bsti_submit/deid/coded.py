@@ -46,7 +46,7 @@ class CodedTerms:
         return answer
 
     def cleaned(self, text: str) -> str:
-        """Return a coded string with each unknown value emptied; positions stay, since they have a meaning."""
+        """Return a coded string with each unknown value emptied; positions stay, for they have a meaning."""
         return "\\".join(part if self.knows(part.strip()) else "" for part in text.split("\\"))
 
     def _is_known(self, word: str) -> bool:

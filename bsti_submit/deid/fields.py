@@ -228,7 +228,8 @@ def _nested(text: str) -> ExactField:
     parts = text.split("__")
     if any(part.isdigit() for part in parts):
         raise FieldError(
-            "a rule cannot mean one item of a sequence by its number", "__".join(p for p in parts if not p.isdigit())
+            "a rule cannot mean one item of a sequence by its number",
+            "__".join(p for p in parts if not p.isdigit()),
         )
     tags = []
     for part in parts:
@@ -254,7 +255,9 @@ def _expanded(expander: str, expression: str, lists: dict[str, tuple[Field, ...]
     if expander not in EXPANDERS:
         near = difflib.get_close_matches(expander.lower(), EXPANDERS, n=1, cutoff=0.5)
         found = _SYNONYMS.get(expander.lower()) or (near[0] if near else "")
-        raise FieldError(f"{expander}: is not an expander that deid knows", f"{found}:{expression}" if found else "")
+        raise FieldError(
+            f"{expander}: is not an expander that deid knows", f"{found}:{expression}" if found else ""
+        )
     if not expression:
         raise FieldError(f"nothing stands after {expander}:")
     if expander == "select":

@@ -25,7 +25,7 @@ class Action(StrEnum):
     """What the engine does with one element."""
 
     KEEP = "keep"
-    """Leave it. A sequence keeps its frame and is cleaned inside. With the value ``coded``, only known terms stay."""
+    """Leave it; with the value ``coded`` only known terms of it. A sequence is cleaned inside."""
     REMOVE = "remove"
     EMPTY = "empty"
     """Zero length."""
@@ -80,7 +80,9 @@ PSEUDONYMOUS = frozenset({0x00100010, 0x00100020})
 ENGINE_WRITES = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 """Removed from the input whatever it says, since the engine writes them anew where they are true."""
 CHARACTER_SET = 0x00080005
-KEPT_BINARY = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010})
+KEPT_BINARY = frozenset(
+    {0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010}
+)
 """Binary attributes that an image needs: palettes, lookup table data, pixel data. All other binary goes."""
 _FAMILIES = (
     dictionary.TEXT_VRS | {"AE", "AS", "CS", "PN", "UR"},
@@ -104,7 +106,9 @@ class Plan:
         What becomes of dates and times that neither a recipe nor the table names.
     """
 
-    def __init__(self, layers: Sequence[Sequence[ActionLine]], dates: DatePolicy = DatePolicy.MODIFIED) -> None:
+    def __init__(
+        self, layers: Sequence[Sequence[ActionLine]], dates: DatePolicy = DatePolicy.MODIFIED
+    ) -> None:
         self._layers = tuple(_Layer(lines) for lines in layers)
         self.dates = dates
         self._instances: dict[str, InstancePlan] = {}
@@ -137,7 +141,9 @@ class Plan:
         """Return the sequences in which lines name a tag by a nested name."""
         lines = [line for layer in self._layers for line in layer.exact.get(tag, ())]
         return frozenset(
-            line.field.path for line in lines if isinstance(line.field, ExactField) and line.field.path is not None
+            line.field.path
+            for line in lines
+            if isinstance(line.field, ExactField) and line.field.path is not None
         )
 
     def decide(self, element: Element, kind: Type) -> Rule:
@@ -206,7 +212,7 @@ class _Layer:
             else:
                 self.exact.setdefault(line.field.tag, []).append(line)
 
-    def decide(self, element: Element, kind: Type, plan: Plan) -> Rule | None:
+    def decide(self, element: Element, kind: Type, plan: Plan) -> Rule | None:  # noqa: PLR0911 - the order
         """Return what this recipe says of an element, or None where it says nothing."""
         if not element.path and element.tag in self.additions:
             return Rule(Action.LITERAL, self.additions[element.tag][2])
@@ -224,7 +230,9 @@ class _Layer:
             last = [line for line in lines if line.verb is not Verb.REMOVE][-1]
             rule = Rule(Action.EMPTY) if last.verb is Verb.BLANK else _changed(last, element, kind)
             if rule is not None:
-                return rule if _may_leave(element.tag) or rule.action is Action.REMOVE else Rule(Action.REMOVE)
+                return (
+                    rule if _may_leave(element.tag) or rule.action is Action.REMOVE else Rule(Action.REMOVE)
+                )
             # What the line asks for cannot be done with this VR: deid would keep the original.
             return Rule(Action.REMOVE) if Verb.REMOVE in verbs else plan.default(element, kind)
         if Verb.REMOVE in verbs or not _may_leave(element.tag):
@@ -233,7 +241,9 @@ class _Layer:
 
     def _keep(self, element: Element, lines: Sequence[ActionLine], kind: Type, plan: Plan) -> Rule:
         if dictionary.is_private(element.tag):
-            by_creator = any(line.verb is Verb.KEEP and isinstance(line.field, PrivateField) for line in lines)
+            by_creator = any(
+                line.verb is Verb.KEEP and isinstance(line.field, PrivateField) for line in lines
+            )
             return Rule(Action.KEEP) if by_creator else Rule(Action.REMOVE)
         if not _may_leave(element.tag) or element.tag in ENGINE_WRITES:
             return plan.default(element, kind)
@@ -280,19 +290,19 @@ def _dummy(element: Element) -> Rule:
 
 
 def is_reference(tag: int) -> bool:
-    """Return whether the table sees in an attribute nothing but UIDs: the option to retain those retains it."""
+    """Return whether the option to retain UIDs retains an attribute: it holds nothing but references."""
     row = row_for(tag)
     return row is not None and Option.RETAIN_UIDS in row.options
 
 
-def from_table(code: str, element: Element, kind: Type) -> Rule:
-    """Return the rule for a basic action code of Table E.1-1, type-dependent ones by the type in the IOD."""
+def from_table(code: str, element: Element, kind: Type) -> Rule:  # noqa: PLR0911 - one line a code
+    """Return the rule for a basic action code of Table E.1-1 and a type in the IOD."""
     if code.startswith("X"):
         if kind is Type.OPTIONAL or code == "X":
             return Rule(Action.REMOVE)
         if kind is Type.VALUE and element.vr == "SQ":
-            # Of a sequence of references the items stay, with new UIDs in them. Any other that an IOD demands is
-            # conditional, and cannot be made of dummies.
+            # Of a sequence of references the items stay, with new UIDs in them. Any other that an IOD
+            # demands is conditional, and cannot be made of dummies.
             return Rule(Action.KEEP if is_reference(element.tag) else Action.REMOVE)
         return _dummy(element) if kind is Type.VALUE and "D" in code else _emptied(element, kind)
     if code in {"Z", "Z/D"}:
@@ -304,8 +314,8 @@ def from_table(code: str, element: Element, kind: Type) -> Rule:
     return Rule(Action.REMOVE)
 
 
-def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:
-    """Return what becomes of an attribute of the standard that Table E.1-1 does not list.
+def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:  # noqa: PLR0911 - one line a kind
+    """Return what becomes of a standard attribute that Table E.1-1 does not list.
 
     A value whose VR is of another family than the dictionary's (a text where a number belongs) goes.
     """
@@ -335,7 +345,7 @@ def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:
     return _dropped(Element(element.path, element.tag, vr), kind)
 
 
-def _changed(line: ActionLine, element: Element, kind: Type) -> Rule | None:
+def _changed(line: ActionLine, element: Element, kind: Type) -> Rule | None:  # noqa: PLR0911 - a table
     """Return what a REPLACE or JITTER means for an element, None where its VR cannot take it."""
     prefix, colon, rest = line.value.partition(":")
     if line.verb is Verb.JITTER and prefix != "func":

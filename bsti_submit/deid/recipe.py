@@ -1,7 +1,7 @@
-"""A recipe: the text of deid's language that a site writes, read strictly, then held against deid's own parser.
+"""A recipe: what a site writes in deid's language, read strictly, then held against deid's own parser.
 
-The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and late:
-that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
+The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and
+late: that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def examine(path: Path) -> tuple[Recipe, tuple[Problem, ...]]:
 def compose_problems(upper: Recipe, lower: Recipe) -> tuple[Problem, ...]:
     """Return what is lost if one recipe is laid over another: filter groups of the same name."""
     return tuple(
-        Problem(upper.file, 0, f"%filter {name} also stands in the recipe below, and deid would drop one of them")
+        Problem(
+            upper.file, 0, f"%filter {name} also stands in the recipe below, and deid would drop one of them"
+        )
         for name in sorted(set(upper.filters) & set(lower.filters))
     )
 
@@ -118,7 +120,9 @@ def _deid_reads(path: Path, recipe: Recipe, lists: Mapping[str, Sequence[object]
         if mine != other
     ]
     if len(ours) != len(theirs):
-        problems.append(Problem(path.name, 0, f"deid finds {len(theirs)} actions where {len(ours)} are written"))
+        problems.append(
+            Problem(path.name, 0, f"deid finds {len(theirs)} actions where {len(ours)} are written")
+        )
     if {name: len(each) for name, each in lists.items()} != {
         name: len(each) for name, each in (parsed.get("fields") or {}).items()
     }:
@@ -126,8 +130,12 @@ def _deid_reads(path: Path, recipe: Recipe, lists: Mapping[str, Sequence[object]
     return problems + _filters_differ(path, recipe, parsed.get("filter") or {})
 
 
-def _filters_differ(path: Path, recipe: Recipe, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
-    if {name: len(each) for name, each in recipe.filters.items()} != {n: len(each) for n, each in theirs.items()}:
+def _filters_differ(
+    path: Path, recipe: Recipe, theirs: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[Problem]:
+    if {name: len(each) for name, each in recipe.filters.items()} != {
+        n: len(each) for n, each in theirs.items()
+    }:
         return [Problem(path.name, 0, "deid reads the %filter sections otherwise")]
     problems = []
     for name, labels in recipe.filters.items():

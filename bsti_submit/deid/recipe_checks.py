@@ -1,4 +1,4 @@
-"""What a recipe's lines mean together: rules that never apply, contradict each other or cannot be carried out.
+"""What a recipe's lines mean together: rules that never apply, contradict each other or cannot be done.
 
 deid's precedence surprises: KEEP beats everything but ADD, and REPLACE or JITTER cancels a REMOVE of the same
 field even if it then fails. Whatever hangs on that is an error here.
@@ -6,6 +6,7 @@ field even if it then fails. Whatever hangs on that is an error here.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid import dictionary, literals
@@ -59,7 +60,9 @@ def _alone(action: ActionLine, file: str) -> Iterator[Problem]:
 
 def _structural(action: ActionLine, tag: int, file: str) -> Iterator[Problem]:
     if tag in _STRUCTURE and action.verb is not Verb.KEEP:
-        yield Problem(file, action.line, f"no rule can change {dictionary.label(tag)}: the file is rebuilt around it")
+        yield Problem(
+            file, action.line, f"no rule can change {dictionary.label(tag)}: the file is rebuilt around it"
+        )
     if tag == _CHARACTER_SET and action.verb is not Verb.KEEP:
         yield Problem(file, action.line, "a rule on SpecificCharacterSet would garble every name and text")
     if action.verb is Verb.KEEP and dictionary.is_private(tag):
@@ -77,7 +80,9 @@ def _structural(action: ActionLine, tag: int, file: str) -> Iterator[Problem]:
         yield Problem(file, action.line, f"{dictionary.label(tag)} can only be {_WRITTEN[tag]}")
 
 
-def _value(action: ActionLine, vrs: tuple[str, ...], file: str) -> Iterator[Problem]:
+def _value(  # noqa: C901 - one branch a kind of value
+    action: ActionLine, vrs: tuple[str, ...], file: str
+) -> Iterator[Problem]:
     if action.verb not in {Verb.ADD, Verb.REPLACE, Verb.JITTER} or not action.value:
         return
     name, vr = action.text, " or ".join(vrs)
@@ -87,23 +92,36 @@ def _value(action: ActionLine, vrs: tuple[str, ...], file: str) -> Iterator[Prob
     if action.verb is Verb.JITTER or (kind, function) in {("func", "shift_date"), ("deid_func", "jitter")}:
         if not dates:
             yield Problem(
-                file, action.line, f"{name} has VR {vr}, which holds no date; deid would keep the value", f"REMOVE {name}"
+                file,
+                action.line,
+                f"{name} has VR {vr}, which holds no date; deid would keep the value",
+                f"REMOVE {name}",
             )
         elif dates == {"TM"}:
             yield Problem(
-                file, action.line, f"{name} is a time of day, which a shift by whole days leaves as it is", f"KEEP {name}"
+                file,
+                action.line,
+                f"{name} is a time of day, which a shift by whole days leaves as it is",
+                f"KEEP {name}",
             )
     elif kind == "func" and action.verb is not Verb.ADD:
         yield from _function(action, function, vrs, file)
     elif kind == "deid_func" and action.verb is not Verb.ADD:
         if "UI" not in vrs:
-            yield Problem(file, action.line, f"{name} has VR {vr}, and {function} makes UIDs", f"REPLACE {name} func:dummy")
+            yield Problem(
+                file,
+                action.line,
+                f"{name} has VR {vr}, and {function} makes UIDs",
+                f"REPLACE {name} func:dummy",
+            )
     elif kind == "var" or kind.lower() in {"func", "deid_func"}:
         return  # told by the reader
     elif "SQ" in vrs:
         yield Problem(file, action.line, f"{name} is a sequence, which no literal can fill", f"REMOVE {name}")
     elif not any(literals.fits(each, action.value) for each in vrs):
-        yield Problem(file, action.line, f"{name} has VR {vr} and takes {literals.describe(vrs[0])}, not this literal")
+        yield Problem(
+            file, action.line, f"{name} has VR {vr} and takes {literals.describe(vrs[0])}, not this literal"
+        )
 
 
 def _function(action: ActionLine, function: str, vrs: tuple[str, ...], file: str) -> Iterator[Problem]:
@@ -111,9 +129,13 @@ def _function(action: ActionLine, function: str, vrs: tuple[str, ...], file: str
     if function == "uid" and "UI" not in vrs:
         yield Problem(file, action.line, f"{name} has VR {vr}, not UI", f"REPLACE {name} func:dummy")
     if function in {"clean_text", "clean_code"} and not _CLEANABLE & set(vrs):
-        yield Problem(file, action.line, f"{name} has VR {vr}, which holds no text to clean", f"REMOVE {name}")
+        yield Problem(
+            file, action.line, f"{name} has VR {vr}, which holds no text to clean", f"REMOVE {name}"
+        )
     if function == "pseudonym" and not {"LO", "PN", "SH", "UC", "UT", "LT", "ST"} & set(vrs):
-        yield Problem(file, action.line, f"{name} has VR {vr}, which cannot hold a pseudonym", f"REMOVE {name}")
+        yield Problem(
+            file, action.line, f"{name} has VR {vr}, which cannot hold a pseudonym", f"REMOVE {name}"
+        )
 
 
 def _contradictions(actions: Sequence[ActionLine], file: str) -> Iterator[Problem]:
@@ -122,14 +144,11 @@ def _contradictions(actions: Sequence[ActionLine], file: str) -> Iterator[Proble
     for action in exact:
         by_field.setdefault(action.field, []).append(action)
     for same in by_field.values():
-        for earlier, later in zip(same[:-1], same[1:], strict=True):
+        for earlier, later in pairwise(same):
             if (earlier.verb, earlier.value) != (later.verb, later.value):
-                winner = _winner(earlier, later)
-                yield Problem(
-                    file,
-                    later.line,
-                    f"line {earlier.line} says {earlier.verb} of the same field; {_LOST[winner.verb]}. Leave one out",
-                )
+                lost = _LOST[_winner(earlier, later).verb]
+                said = f"line {earlier.line} says {earlier.verb} of the same field; {lost}. Leave one out"
+                yield Problem(file, later.line, said)
     sets = [action for action in actions if not is_exact(action.field)]
     for action in exact:
         for wide in sets:
@@ -154,11 +173,15 @@ def _overrules(wide: ActionLine, action: ActionLine) -> bool:
     if wide.verb is Verb.KEEP:
         return action.verb not in {Verb.KEEP, Verb.ADD}
     if action.verb is Verb.ADD:
-        return wide.verb is not Verb.KEEP and wide.line > action.line and not isinstance(wide.field, AllFields)
+        return (
+            wide.verb is not Verb.KEEP and wide.line > action.line and not isinstance(wide.field, AllFields)
+        )
     if action.verb is Verb.REMOVE:
         return wide.verb in {Verb.REPLACE, Verb.JITTER}
     if action.verb is Verb.BLANK:
-        return wide.verb is Verb.REMOVE or (wide.verb in {Verb.REPLACE, Verb.JITTER} and wide.line > action.line)
+        return wide.verb is Verb.REMOVE or (
+            wide.verb in {Verb.REPLACE, Verb.JITTER} and wide.line > action.line
+        )
     if action.verb in {Verb.REPLACE, Verb.JITTER}:
         return wide.verb in {Verb.REPLACE, Verb.JITTER, Verb.BLANK} and wide.line > action.line
     return False

@@ -105,11 +105,15 @@ class _Reader:
         self._label: tuple[str, int, list[filters.Condition], list[filters.Box]] | None = None
 
     def _problem(self, message: str, suggestion: str = "", line: int | None = None) -> None:
-        self._out.problems.append(Problem(self._file, self._line if line is None else line, message, suggestion))
+        self._out.problems.append(
+            Problem(self._file, self._line if line is None else line, message, suggestion)
+        )
 
     def read(self, text: str) -> Reading:
         if text.startswith("\ufeff"):
-            self._problem("the file begins with a byte order mark, which deid takes for part of the first line", line=1)
+            self._problem(
+                "the file begins with a byte order mark, which deid takes for part of the first line", line=1
+            )
         for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
             self._line = number
             line = raw.strip()
@@ -199,7 +203,8 @@ class _Reader:
                 (verb for verb in Verb if word.upper().startswith(verb)), near[0] if near else ""
             )
             self._problem(
-                f"{word} is not an action; deid would drop the line", " ".join((found, *rest)) if found else ""
+                f"{word} is not an action; deid would drop the line",
+                " ".join((found, *rest)) if found else "",
             )
             return
         verb = Verb(word)
@@ -208,7 +213,8 @@ class _Reader:
             return
         if len(rest) > 1 and re.fullmatch(r"\([0-9A-Fa-f]{4},", rest[0]):
             self._problem(
-                "a tag is written without a space, or deid matches nothing", " ".join((word, rest[0] + rest[1], *rest[2:]))
+                "a tag is written without a space, or deid matches nothing",
+                " ".join((word, rest[0] + rest[1], *rest[2:])),
             )
             return
         value = " ".join(rest[1:])
@@ -237,13 +243,21 @@ class _Reader:
         prefix = _PREFIX.match(value)
         if prefix is None:
             if verb is Verb.JITTER and not re.fullmatch(r"[+-]?0*[1-9]\d{0,5}", value):
-                self._problem("JITTER takes a number of days other than 0, or func:shift_date", "func:shift_date")
+                self._problem(
+                    "JITTER takes a number of days other than 0, or func:shift_date", "func:shift_date"
+                )
             return
         kind, name = prefix[1], value[prefix.end() :]
         if kind != kind.lower():
-            self._problem(f"{kind}: must be in lower case, or deid writes it as text", f"{verb} {field_text} {value.lower()}")
+            self._problem(
+                f"{kind}: must be in lower case, or deid writes it as text",
+                f"{verb} {field_text} {value.lower()}",
+            )
         elif kind == "var":
-            self._problem(f"there is no variable {name or 'without a name'}; a recipe here takes none", self._near_function(name))
+            self._problem(
+                f"there is no variable {name or 'without a name'}; a recipe here takes none",
+                self._near_function(name),
+            )
         elif verb is Verb.ADD:
             self._problem("ADD writes a literal value; to change what is there use REPLACE")
         elif kind == "func":
@@ -257,27 +271,37 @@ class _Reader:
 
     def _check_function(self, verb: Verb, name: str) -> None:
         if name not in FUNCTIONS:
-            self._problem(f"{name or 'nothing'} is not a function that a recipe can call", self._near_function(name))
+            self._problem(
+                f"{name or 'nothing'} is not a function that a recipe can call", self._near_function(name)
+            )
         elif verb is Verb.JITTER and name != "shift_date":
             self._problem("JITTER can call func:shift_date only", "func:shift_date")
 
     def _check_deid_function(self, verb: Verb, text: str) -> None:
         name, *pairs = text.split(" ")
         if verb is Verb.JITTER:
-            self._problem("JITTER takes a number of days; deid would shift by the value of the date", "func:shift_date")
+            self._problem(
+                "JITTER takes a number of days; deid would shift by the value of the date", "func:shift_date"
+            )
             return
         if name not in DEID_FUNCTIONS:
             near = difflib.get_close_matches(name, DEID_FUNCTIONS, n=1, cutoff=0.5)
-            self._problem(f"{name or 'nothing'} is not a function of deid", f"deid_func:{near[0]}" if near else "")
+            self._problem(
+                f"{name or 'nothing'} is not a function of deid", f"deid_func:{near[0]}" if near else ""
+            )
             return
         for pair in pairs:
             key, equals, value = pair.partition("=")
             if not equals or key not in DEID_FUNCTIONS[name]:
-                self._problem(f"{name} takes no {key or 'such parameter'} here: new UIDs are always keyed, under 2.25")
+                self._problem(
+                    f"{name} takes no {key or 'such parameter'} here: new UIDs are always keyed, under 2.25"
+                )
             elif name == "jitter" and not re.fullmatch(r"[+-]?\d{1,6}", value):
                 self._problem(f"{key} of jitter must be a whole number")
             elif name == "pydicom_uuid" and value != "true":
-                self._problem("without stable_remapping every UID would become the same one", "stable_remapping=true")
+                self._problem(
+                    "without stable_remapping every UID would become the same one", "stable_remapping=true"
+                )
 
     def _read_list_line(self, line: str) -> None:
         parts = _TOKENS.findall(line)
@@ -291,7 +315,7 @@ class _Reader:
                 self._out.lists[self._name] += (parsed,)
 
     def _read_filter_line(self, line: str) -> None:
-        word = line.split()[0]
+        word = line.split(maxsplit=1)[0]
         if word.upper() == "LABEL":
             self._close_label()
             name = line[len(word) :].split("#", 1)[0].strip()

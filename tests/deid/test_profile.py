@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from bsti_submit.deid import allow, dictionary
-from bsti_submit.deid.profile import export_allow_list, lint_profile, load_profile, profile_names, profiles_folder
+from bsti_submit.deid.profile import (
+    export_allow_list,
+    lint_profile,
+    load_profile,
+    profile_names,
+    profiles_folder,
+)
+from bsti_submit.deid.table import rows
 from bsti_submit.errors import InputError
 from bsti_submit.model import Form, Reason
 
@@ -57,14 +64,20 @@ def test_shipped_allow_list_is_current(name):
 
 
 def test_conformance_statement_is_current():
-    assert (ROOT / "docs" / "conformance.md").read_text("utf-8") == generate.conformance_text(), "run tools/generate.py"
+    assert (ROOT / "docs" / "conformance.md").read_text("utf-8") == generate.conformance_text(), (
+        "run tools/generate.py"
+    )
 
 
 def test_shipped_profiles_are_found_by_name_folder_and_file():
     assert profile_names() == ("bsti-dates-removed", "bsti-default")
     folder = profiles_folder() / "bsti-default"
 
-    assert load_profile("bsti-default") == load_profile(str(folder)) == load_profile(str(folder / "profile.toml"))
+    assert (
+        load_profile("bsti-default")
+        == load_profile(str(folder))
+        == load_profile(str(folder / "profile.toml"))
+    )
 
 
 @pytest.mark.parametrize("name", generate.PROFILES)
@@ -73,8 +86,6 @@ def test_shipped_profile_lints_clean(name):
 
 
 def test_no_shipped_recipe_names_an_attribute_twice_or_leaves_out_a_row():
-    from bsti_submit.deid.table import rows
-
     for name in generate.PROFILES:
         plan = load_profile(name).plan
         assert all(plan.names(row.tag) for row in rows() if row.tag is not None)
@@ -164,10 +175,19 @@ def test_forms_of_the_allow_list(keyword, forms):
 def test_allow_list_has_nothing_that_never_leaves():
     allowed = load_profile("bsti-default").allow_list()
 
-    for keyword in ("PatientAge", "PatientBirthName", "OtherPatientIDs", "ICCProfile", "IconImageSequence", "StorageURL"):
+    for keyword in (
+        "PatientAge",
+        "PatientBirthName",
+        "OtherPatientIDs",
+        "ICCProfile",
+        "IconImageSequence",
+        "StorageURL",
+    ):
         assert dictionary.tag_of(keyword) not in allowed.elements, keyword
     groups = {tag >> 16 for tag in allowed.elements}
-    assert not {group for group in groups if group & 1 or group in {0x0000, 0x0004} or group in range(0x6000, 0x60FF)}
+    assert not {
+        group for group in groups if group & 1 or group in {0x0000, 0x0004} or group in range(0x6000, 0x60FF)
+    }
     assert allowed.private == {}
 
 
@@ -193,7 +213,9 @@ def test_exported_allow_list_says_what_the_registry_needs():
 
 
 def test_site_profile_lies_over_the_default(write):
-    profile = load_profile(str(write(SITE + 'vocabulary = ["w.txt"]', "REMOVE endswith:Description", w="acrush\n")))
+    profile = load_profile(
+        str(write(SITE + 'vocabulary = ["w.txt"]', "REMOVE endswith:Description", w="acrush\n"))
+    )
     plan = profile.plan.for_sop_class(CT)
 
     assert profile.options == load_profile("bsti-default").options

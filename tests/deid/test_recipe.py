@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,7 +69,12 @@ HEADER_TRAPS = [
     ("variable", "REPLACE PatientID var:newid", "no variable newid", ""),
     ("function", "REPLACE StudyDate func:shiftdate", "not a function", "func:shift_date"),
     ("function-case", "REPLACE StudyDate FUNC:shift_date", "lower case", ""),
-    ("deid-function", "REPLACE SOPInstanceUID deid_func:pydicom_uid", "not a function", "deid_func:pydicom_uuid"),
+    (
+        "deid-function",
+        "REPLACE SOPInstanceUID deid_func:pydicom_uid",
+        "not a function",
+        "deid_func:pydicom_uuid",
+    ),
     ("constant-uid", "REPLACE SOPInstanceUID deid_func:pydicom_uuid stable_remapping=false", "same one", ""),
     ("prefix", "REPLACE SOPInstanceUID deid_func:dicom_uuid org_root=1.2", "takes no org_root", ""),
     ("jitter-vr", "JITTER PatientAge 5", "holds no date", "REMOVE PatientAge"),
@@ -129,8 +134,18 @@ FILE_TRAPS = [
     ("header-name", "FORMAT dicom\n%header x\nREMOVE PatientName\n", 2, "takes no name"),
     ("filter-name", "FORMAT dicom\n%filter\n%header\nREMOVE PatientName\n", 2, "needs a name"),
     ("no-action", "FORMAT dicom\n%header\n", 0, "no action"),
-    ("fields-split", "FORMAT dicom\n%fields a\nSPLIT PatientID\n%header\nREMOVE PatientName\n", 3, "not allowed"),
-    ("fields-twice", "FORMAT dicom\n%fields a\nFIELD PatientID\n%fields a\n%header\nREMOVE PatientName\n", 4, "second time"),
+    (
+        "fields-split",
+        "FORMAT dicom\n%fields a\nSPLIT PatientID\n%header\nREMOVE PatientName\n",
+        3,
+        "not allowed",
+    ),
+    (
+        "fields-twice",
+        "FORMAT dicom\n%fields a\nFIELD PatientID\n%fields a\n%header\nREMOVE PatientName\n",
+        4,
+        "second time",
+    ),
     ("byte-order-mark", "\ufeffFORMAT dicom\n%header\nREMOVE PatientName\n", 1, "byte order mark"),
 ]
 
@@ -164,7 +179,9 @@ FILTER_TRAPS = [
     ("line", "said"), [trap[1:] for trap in FILTER_TRAPS], ids=[trap[0] for trap in FILTER_TRAPS]
 )
 def test_trap_under_filter_is_told(write, line, said):
-    text = f"FORMAT dicom\n%filter graylist\nLABEL one\ncontains Rows 512\n{line}\n%header\nREMOVE PatientName\n"
+    text = (
+        f"FORMAT dicom\n%filter graylist\nLABEL one\ncontains Rows 512\n{line}\n%header\nREMOVE PatientName\n"
+    )
 
     problems = lint(write(text))
 
@@ -193,7 +210,9 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize("lines", [each[1] for each in CONTRADICTIONS], ids=[each[0] for each in CONTRADICTIONS])
+@pytest.mark.parametrize(
+    "lines", [each[1] for each in CONTRADICTIONS], ids=[each[0] for each in CONTRADICTIONS]
+)
 def test_contradiction_is_told(write, lines):
     assert len(lint(write(HEAD + lines + "\n"))) == 1
 
@@ -223,7 +242,9 @@ def test_all_problems_are_told_at_once_in_order(write):
     with pytest.raises(InputError) as caught:
         read_recipe(path)
 
-    assert [detail.split(": ")[0] for detail in caught.value.details] == [f"site.dicom:{line}" for line in (3, 4, 5)]
+    assert [detail.split(": ")[0] for detail in caught.value.details] == [
+        f"site.dicom:{line}" for line in (3, 4, 5)
+    ]
     assert caught.value.exit_code == 2
 
 
@@ -268,6 +289,8 @@ def test_reading_does_not_bring_in_deids_executor(write):
         "assert 'deid.dicom' not in sys.modules"
     )
 
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
