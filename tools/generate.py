@@ -28,7 +28,7 @@ PROFILES = {
     "bsti-dates-removed": ("113100", "113105"),
 }
 BLOCKS = {
-    "insert": "Inserted. The tool itself adds the method, its codes and, where true, Burned In Annotation NO.",
+    "insert": "Inserted. The tool adds the method, its codes and, where true, Burned In Annotation NO.",
     "pseudonym": "Z, Z/D: the patient's name and number. A pseudonym that only the site's key can make.",
     "U": "U: a new UID, the same wherever the old one stands. UIDs that the standard registers stay.",
     "date": "C (113107): dates move back by the patient's own number of days.",
@@ -40,9 +40,9 @@ BLOCKS = {
     "Z": "Z: emptied.",
     "X": "X: removed.",
     "new": "X: removed. Attributes of edition 2026c that have no keyword in our dictionary yet.",
-    "anchor": "Dates of devices and dates that others know: shifted with a patient's dates they would betray by\n"
-    "# how much. They go as the Basic Profile says.",
-    "beyond": "Not in the table, yet able to name a person, place, order or device, or to carry values along.",
+    "anchor": "Dates of devices and dates that others know: shifted with a patient's they would tell by how\n"
+    "# much. They go as the Basic Profile says.",
+    "beyond": "Not in the table, yet able to name a person, place, order or device, or to carry values.",
     "code": "Codes: kept if they are well-formed codes of a public scheme, else handled as free text.",
     "kept": "The picture, and the tables of grey values and colours that it needs.",
     "pattern": "X: curves (50xx), overlays (60xx) and private attributes (odd groups), at any depth.",
@@ -110,10 +110,10 @@ def recipe_text(name: str, options: tuple[str, ...]) -> str:
         "",
         f"# {name}: DICOM PS3.15 Table E.1-1, edition {EDITION}, {ROW_COUNT} rows,",
         f"# under the options {', '.join(options)}.",
-        "# Each block says which action code of the table it carries out. In deid's language: ADD writes, KEEP",
-        "# leaves, REMOVE takes away, BLANK empties, REPLACE puts something else; in nested sequences as well.",
-        "# What no line names: an attribute of the standard keeps numbers and known coded strings, its text is",
-        "# cleaned, its dates and UIDs are replaced, its names and addresses removed; all else is removed.",
+        "# Each block says which action code of the table it carries out. In deid's language: ADD writes,",
+        "# KEEP leaves, REMOVE takes away, BLANK empties, REPLACE changes; in nested sequences as well.",
+        "# What no line names: an attribute of the standard keeps numbers and known coded strings, its text",
+        "# is cleaned, its dates and UIDs are replaced, its names and addresses go, and so does all else.",
         "# Written by tools/generate.py from the table: change that, not this file.",
         "",
         "%header",

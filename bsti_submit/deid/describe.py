@@ -38,10 +38,10 @@ _VERBS = {
 }
 _DATES = {
     "modified": (
-        "All dates of a patient move back by the same whole number of days, between 3,653 and 10,957, secret and "
-        "different for each patient, so that intervals stay true. Times of day stay. Dates of devices, dates known "
-        "to the public and the time zone are not shifted but removed or replaced by a dummy, since they would "
-        "betray by how much."
+        "All dates of a patient move back by the same whole number of days, between 3,653 and 10,957, secret "
+        "and different for each patient, so that intervals stay true. Times of day stay. Dates of devices, "
+        "dates known to the public and the time zone are not shifted but removed or replaced by a dummy, "
+        "since they would betray by how much."
     ),
     "removed": "All dates and times are removed, emptied or replaced by a dummy.",
     "kept": "Dates that the recipe keeps leave as they are: the final check holds such an image back.",
@@ -55,6 +55,10 @@ def _words(line: ActionLine) -> str:
         shifted = line.value.startswith("deid_func:jitter")
         return _VERBS[Verb.JITTER] if shifted else _WORDS["func:uid"]
     return _WORDS.get(line.value, "Replaced by a fixed text")
+
+
+def _template(name: str) -> Template:
+    return Template((files("bsti_submit.deid") / "data" / name).read_text(encoding="utf-8"))
 
 
 def grouped(profile: Profile) -> dict[str, list[str]]:
@@ -79,22 +83,19 @@ def describe(profile: Profile) -> str:
     if options:
         options.append("  113101  Clean Pixel Data Option, on those images only that were really examined")
     private = ", ".join(profile.retained_creators)
-    paragraphs = [
-        f"It sends: {'; '.join(sorted(profile.eligible.values()))}. Left out and counted: structured reports, "
-        "documents, presentation states, key objects, secondary captures, raw data and every other kind of object.",
-        "The patient's name and number become a pseudonym that only your site's key can make. UIDs become new ones, "
-        "the same whenever you send the same patient again, so that studies still belong together. "
-        + _DATES[profile.date_policy],
-        "Age and sex do not travel in the images. They travel in the clinical record, where ages above "
-        f"{profile.age_cap} are told as {profile.age_cap + 1}+ only.",
-        "Free text loses this patient's own words first, then whatever looks like an identifier "
-        f"({', '.join(profile.patterns)}), then every word that is not in a published vocabulary of radiology. "
-        "Coded strings keep known terms only.",
-        "Removed wherever they stand: private attributes"
-        + (f" (but a few of {private})" if private else "")
-        + ", overlays, curves, icons, colour profiles, digital signatures, encrypted originals, comments inside "
-        "compressed images, and whatever the standard's dictionary does not list.",
-    ]
+    paragraphs = (
+        _template("describe.template.txt")
+        .substitute(
+            eligible="; ".join(sorted(profile.eligible.values())),
+            dates=_DATES[profile.date_policy],
+            age_cap=profile.age_cap,
+            above_cap=profile.age_cap + 1,
+            patterns=", ".join(profile.patterns),
+            private=f" (but a few of {private})" if private else "",
+        )
+        .strip()
+        .split("\n\n")
+    )
     lines = [
         f"{profile.name} {profile.version}: {profile.title}.",
         f"Digest of profile, recipe and vocabulary: {profile.recipe_sha256}",
@@ -116,14 +117,13 @@ def _labels(tags: Iterable[int]) -> str:
 
 def conformance(profiles: Sequence[Profile]) -> str:
     """Return docs/conformance.md: the statement of PS3.15 E.1.3 for some profiles."""
-    template = (files("bsti_submit.deid") / "data" / "conformance.template.md").read_text(encoding="utf-8")
     unlisted = {tag for tag in beyond.anchors() if row_for(tag) is None} | beyond.identifying()
     analogies = [
         f"{field_of(row)} ({row.name}) as {dictionary.label(ANALOGIES[row.tag])}"
         for row in rows()
         if row.by_analogy and row.tag is not None
     ]
-    common = Template(template).substitute(
+    common = _template("conformance.template.md").substitute(
         edition=EDITION,
         row_count=ROW_COUNT,
         analogies="; ".join(analogies),
@@ -141,9 +141,11 @@ def _section(profile: Profile) -> str:
     lines += [f"- {code} {Option(code).meaning}" for code in sorted(profile.options)]
     if profile.date_policy == "modified":
         manner = (
-            "**Manner of date modification** (E.3.6). All dates of one patient move back by one number of days, from "
-            "3,653 to 10,957, by the site's key; times of day stay. Bad dates are emptied or removed. Not shifted, "
-            "but handled as the Basic Profile says: " + _labels(tag for tag in held if tag is not None) + "."
+            "**Manner of date modification** (E.3.6). All dates of a patient move back by one number of days, "
+            "from 3,653 to 10,957, by the site's key; times of day stay. Bad dates are emptied or removed. "
+            "Not shifted, but handled as the Basic Profile says: "
+            + _labels(tag for tag in held if tag is not None)
+            + "."
         )
         lines += ["", fill(manner, 115, break_long_words=False)]
     for words, names in grouped(profile).items():

@@ -324,12 +324,12 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
     claim = claimed or "no profile of PS3.15, because it keeps too much"
     return (
         (
-            f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as the "
-            "Basic Profile says, and what is neither in the table nor in the standard's dictionary is removed."
+            f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as "
+            "the Basic Profile says; what is in neither the table nor the standard's dictionary is removed."
         ),
         f"It claims {claim}.",
         (
-            "Vocabulary, kinds of objects and age cap are those of the default profile. Rules under %filter are "
-            "checked but judge no picture: each is examined by other means."
+            "Vocabulary, kinds of objects and age cap are those of the default profile. Rules under %filter "
+            "are checked but judge no picture: each is examined by other means."
         ),
     )
