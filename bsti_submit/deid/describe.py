@@ -141,7 +141,7 @@ def _section(profile: Profile) -> str:
     lines += [f"- {code} {Option(code).meaning}" for code in sorted(profile.options)]
     if profile.date_policy == "modified":
         manner = (
-            "**Manner of date modification** (E.3.6). All dates of a patient move back by one number of days, "
+            "**Manner of date modification** (E.3.6). A patient's dates move back by one number of days, "
             "from 3,653 to 10,957, by the site's key; times of day stay. Bad dates are emptied or removed. "
             "Not shifted, but handled as the Basic Profile says: "
             + _labels(tag for tag in held if tag is not None)
