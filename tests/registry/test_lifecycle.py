@@ -51,6 +51,11 @@ class House:
         metadata = f"case {b64(package.case_id)},sha256 {b64(package.sha256)}"
         return self.registry.uploads.create(SITE.principal, str(len(package.data)), metadata, "r1")
 
+    def open_two(self) -> None:
+        for one in (Package().seal(), Package().seal()):
+            self.put(one)
+            self.open(one)
+
     def upload(self, package: Package) -> str:
         self.put(package)
         row = self.open(package)
@@ -151,10 +156,7 @@ def test_quotas(tmp_path: Path, settings: dict, expected: str):
     house = build(tmp_path, **settings)
     try:
         with pytest.raises(Problem) as refused:
-            for _ in range(2):
-                one = Package().seal()
-                house.put(one)
-                house.open(one)
+            house.open_two()
         assert kind(refused) == expected
         assert expected == "too-large" or int(refused.value.headers["Retry-After"]) > 0
     finally:
