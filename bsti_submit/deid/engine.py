@@ -43,6 +43,8 @@ from bsti_submit.deid.vrs import BULK, PLAIN_TEXT, dictionary_vrs, has_form
 from bsti_submit.model import DUMMIES, Buffer, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bsti_submit.deid.plan import InstancePlan, Rule
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope
@@ -402,11 +404,11 @@ def _code(value: object) -> str:
     return text if re.fullmatch(r"[A-Z]{2,8}", text) else ""
 
 
-def _layout(top: dict[int, object]) -> PixelLayout:
+def _layout(top: Mapping[int, object]) -> PixelLayout:
     def number(tag: int, default: int = 0) -> int:
         value = top.get(tag)
         if isinstance(value, memoryview) and len(value) == 2:
-            return value[0] | value[1] << 8
+            return int(value[0]) | int(value[1]) << 8
         return default
 
     frame_count = 1

@@ -117,7 +117,7 @@ def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     if not layout.signed:
         if int(np.bitwise_or.reduce(words)) <= int(mask):
             return block
-        return (words & mask).tobytes() + bytes(block[whole:])
+        return bytes((words & mask).tobytes()) + bytes(block[whole:])
     shift = allocated - stored
     signed = np.frombuffer(block, dtype=f"<i{width}", count=whole // width)
     filled = (signed << shift) >> shift

@@ -186,7 +186,7 @@ def _file_meta(buffer: memoryview, use: Callable[[int, str, memoryview, bytes], 
     """Return the transfer syntax, "" if none is stated, and where the data set starts."""
     position = 132 if bytes(buffer[128:132]) == b"DICM" else 0
     syntax = ""
-    while position + 8 <= len(buffer) and buffer[position : position + 2] == b"\x02\x00":
+    while position + 8 <= len(buffer) and bytes(buffer[position : position + 2]) == b"\x02\x00":
         vr = _VRS.get(bytes(buffer[position + 4 : position + 6]))
         if vr is None:
             raise Broken(Reason.UNREADABLE)

@@ -165,7 +165,7 @@ def _overrules(wide: ActionLine, action: ActionLine) -> bool:
     if wide.verb is Verb.KEEP:
         return action.verb not in {Verb.KEEP, Verb.ADD}
     if action.verb is Verb.ADD:
-        return wide.verb is not Verb.KEEP and wide.line > action.line and not isinstance(wide.field, AllFields)
+        return wide.line > action.line and not isinstance(wide.field, AllFields)
     if action.verb is Verb.REMOVE:
         return wide.verb in {Verb.REPLACE, Verb.JITTER}
     if action.verb is Verb.BLANK:

@@ -84,9 +84,7 @@ class House:
     def bytes_kept(self, needle: bytes) -> list[str]:
         self.registry.store.scrub()
         return [
-            path.name
-            for path in self.registry.folder.root.rglob("*")
-            if path.is_file() and needle in path.read_bytes()
+            path.name for path in self.registry.folder.root.rglob("*") if path.is_file() and needle in path.read_bytes()
         ]
 
 

@@ -48,6 +48,7 @@ _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 _TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
 _ROWS = 0x00280010
+_EDITION = re.compile(r"20\d\d[a-e]")
 _DEEPEST_JSON = 32
 _LARGEST = 1e18
 _LONG_NUMBER = 6
@@ -357,5 +358,7 @@ def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str
     kind = matcher.search_text(value, mode)
     if kind is not None:
         return kind.word
+    if _EDITION.fullmatch(value):
+        return None  # the edition of the standard
     # A shifted date is no finding; an original one was found above.
     return first_national(patterns, value) if mode is Mode.FREE and not _ISO_DATE.fullmatch(value) else None
