@@ -5,10 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test nightly bench format generate lock clean
-
-demo: $(STAMP)
-	$(BIN)/bsti-submit demo
+.PHONY: test nightly bench format generate lock clean
 
 test: $(STAMP)
 	$(BIN)/ruff format --check .

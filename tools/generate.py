@@ -55,7 +55,7 @@ PATTERNS = (
 CODES = ("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion")
 
 
-def line_of(row: Row, options: tuple[str, ...]) -> tuple[str, str]:  # noqa: PLR0911 - one line a block
+def line_of(row: Row, options: tuple[str, ...]) -> tuple[str, str]:
     """Return the block that a row belongs to, and its line."""
     if row.tag is None:
         raise ValueError("a pattern has no line of its own")

@@ -1,7 +1,7 @@
 """What a schema cannot say: rules S1 to S9 over a record whose structure is sound.
 
-Every function takes the tree of `structure.plain_tree`; a metric that is missing (because it was already found
-wrong) is passed over, so that a person sees all mistakes at once.
+Every function takes the tree of `structure.plain_tree`; a metric that is missing (because it was already
+found wrong) is passed over, so that a person sees all mistakes at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from bsti_submit.clinical.facts import INDEX_MODALITIES
 from bsti_submit.clinical.form import (
     ADULT,
-    CONFIRMATIONS,
     QUANTITIES,
     ROOM_AIR,
     SEA_LEVEL_KPA,
@@ -46,17 +45,15 @@ class Doubt(NamedTuple):
 
 def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
     """Return what rules S1, S2, S3, S6, S7 and S8, and the days, find wrong."""
-    return tuple(
-        [
-            *_po2_possible(tree),
-            *_pcr_status(tree),
-            *_indication(tree, context),
-            *_modalities(tree),
-            *_priors(tree, context),
-            *_conversions(tree),
-            *_index_modality(tree, context),
-            *_days(tree, context),
-        ]
+    return (
+        *_po2_possible(tree),
+        *_pcr_status(tree),
+        *_indication(tree, context),
+        *_modalities(tree),
+        *_priors(tree, context),
+        *_conversions(tree),
+        *_index_modality(tree, context),
+        *_days(tree, context),
     )
 
 
@@ -75,9 +72,7 @@ def doubts(tree: Tree, context: Context | None) -> tuple[Doubt, ...]:
     if context is None:
         return tuple(found)
     if isinstance(age, int | str) and context.age is not None and not context.age.fits(age):
-        found.append(
-            Doubt("age-differs", "age", f"{age} is not the age that the headers of the images give.")
-        )
+        found.append(Doubt("age-differs", "age", f"{age} is not the age that the headers of the images give."))
     sex = _part(tree, "sex").get("value")
     if isinstance(sex, str) and context.sex and sex != context.sex:
         found.append(
@@ -102,14 +97,12 @@ def doubt_problem(doubt: Doubt) -> Problem:
 
 def warnings(tree: Tree) -> tuple[Note, ...]:
     """Return reference flags and rule S5: abnormal is the point of the registry, so they stop nothing."""
-    return tuple([*_reference_flags(tree), *_unusual_days(tree)])
+    return (*_reference_flags(tree), *_unusual_days(tree))
 
 
 def derived_status(results: list[str]) -> str:
     """Return the RT-PCR status that some results give together."""
-    return next(
-        (result for result in ("positive", "indeterminate", "pending") if result in results), "negative"
-    )
+    return next((result for result in ("positive", "indeterminate", "pending") if result in results), "negative")
 
 
 def matching_prior(
@@ -126,11 +119,7 @@ def matching_prior(
 def flag(metric: str, value: Decimal, comparator: str = "") -> str:
     """Return ``low``, ``high`` or nothing, against the adult reference range of a metric."""
     quantity = QUANTITIES[metric]
-    if (
-        quantity.reference_low is not None
-        and value < quantity.reference_low
-        and not comparator.startswith(">")
-    ):
+    if quantity.reference_low is not None and value < quantity.reference_low and not comparator.startswith(">"):
         return "low"
     # The reference for CRP is "<5": 5 itself is high, "<5" is not.
     high = quantity.reference_high
@@ -164,8 +153,8 @@ def _po2_possible(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PO2-IMPOSSIBLE",
             "po2",
-            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} kPa at sea "
-            "level). Check the unit (mmHg?) and the FiO2.",
+            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} "
+            "kPa at sea level). Check the unit (mmHg?) and the FiO2.",
         )
 
 
@@ -180,7 +169,8 @@ def _pcr_status(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PCR-MISMATCH",
             "rt_pcr",
-            f"status is '{rt_pcr.get('status')}' but the listed tests give '{derived}'. Correct the status or the tests.",
+            f"status is '{rt_pcr.get('status')}' but the listed tests give '{derived}'. Correct the status "
+            "or the tests.",
         )
 
 
@@ -197,9 +187,7 @@ def _modalities(tree: Tree) -> Iterator[Problem]:
     if None in sent:
         return
     sent |= {
-        prior.get("modality")
-        for prior in _items(_part(tree, "prior_imaging"), "studies")
-        if prior.get("included")
+        prior.get("modality") for prior in _items(_part(tree, "prior_imaging"), "studies") if prior.get("included")
     }
     reporting = _part(tree, "reporting")
     if "ct_bsti" in reporting and "CT" not in sent:
@@ -224,8 +212,8 @@ def _priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
             yield Problem(
                 "E-PRIOR-MISSING",
                 f"prior_imaging.studies[{index}]",
-                f"the folder holds no {study.get('modality')} from {study.get('days_before')} days before the imaging. "
-                "Correct the entry, or say that it is not included.",
+                f"the folder holds no {study.get('modality')} from {study.get('days_before')} days before "
+                "the imaging. Correct the entry, or say that it is not included.",
             )
 
 
@@ -242,7 +230,8 @@ def _conversions(tree: Tree) -> Iterator[Problem]:
             yield Problem(
                 "E-CONVERT",
                 metric,
-                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. Correct one of them.",
+                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. "
+                "Correct one of them.",
             )
 
 
@@ -262,8 +251,8 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         )
 
 
-def _each_day(tree: Tree) -> Iterator[tuple[str, int, bool]]:
-    """Yield (path, days after the imaging, whether a patient must be born by then) for everything that has a day."""
+def _each_day(tree: Tree) -> Iterator[tuple[str, int]]:
+    """Yield path and days after the imaging of everything that has a day."""
     for metric in LAB_METRICS:
         yield from _one_day(f"{metric}.day", _part(tree, metric).get("day"), 1)
     for index, test in enumerate(_items(_part(tree, "rt_pcr"), "tests")):
@@ -274,9 +263,9 @@ def _each_day(tree: Tree) -> Iterator[tuple[str, int, bool]]:
     yield from _one_day("outcome.day", _part(tree, "outcome").get("day"), 1)
 
 
-def _one_day(path: str, value: Json, sign: int) -> Iterator[tuple[str, int, bool]]:
+def _one_day(path: str, value: Json, sign: int) -> Iterator[tuple[str, int]]:
     if isinstance(value, int) and not isinstance(value, bool):
-        yield path, value * sign, True
+        yield path, value * sign
 
 
 def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
@@ -284,11 +273,9 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
     if context is None:
         return
     lived, since = context.days_lived, context.days_since
-    for path, day, _ in _each_day(tree):
+    for path, day in _each_day(tree):
         if lived is not None and -day > lived:
-            yield Problem(
-                "E-DAY", path, "this is before the patient was born. Check the day and the patient."
-            )
+            yield Problem("E-DAY", path, "this is before the patient was born. Check the day and the patient.")
         if since is not None and day > max(since, 0):
             yield Problem("E-DAY", path, "this day has not come yet. Check the day and the patient.")
 

@@ -1,7 +1,7 @@
-"""Any parsed JSON value → a tree of plain types with exact decimals, and every breach of the schema in plain words.
+"""Any parsed JSON → a tree of plain types with exact decimals, and every breach of the schema in plain words.
 
-The structure is checked by JSON Schema (2020-12). The library's own messages quote values, so none is used: ours
-come from the table in `wording`, by path and keyword.
+The structure is checked by JSON Schema (2020-12). The library's own messages quote values, so none is used:
+ours come from the table in `wording`, by path and keyword.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bsti_submit.model import normalise_case_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Json: TypeAlias = "None | bool | int | float | Decimal | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | Decimal | str | list[Json] | dict[str, Json] | None"
 Tree: TypeAlias = "dict[str, Json]"
 
 SCHEMA_VERSION = "1.0"
@@ -30,13 +30,14 @@ NAMELESS = "(unnamed)"
 MAX_DEPTH = 8
 MAX_ITEMS = 200
 _SIMPLE_NAME = re.compile(r"[A-Za-z_]{1,40}\Z")
-_TYPOGRAPHY = str.maketrans(
-    {"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "}
-)
+_TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "})
 
 
 class BadNumber:
-    """Stands in a parsed tree for a number that cannot be a value: NaN, Infinity, or one too long to store."""
+    """Stands in a parsed tree for a number that cannot be a value.
+
+    NaN, Infinity, or one too long to store.
+    """
 
 
 class RepeatedNames(dict[str, object]):
@@ -48,9 +49,7 @@ class RepeatedNames(dict[str, object]):
 @cache
 def schema_text() -> str:
     """Return the clinical schema as shipped."""
-    return (resources.files("bsti_submit") / "schemas" / "clinical-1.0.schema.json").read_text(
-        encoding="utf-8"
-    )
+    return (resources.files("bsti_submit") / "schemas" / "clinical-1.0.schema.json").read_text(encoding="utf-8")
 
 
 @cache
@@ -62,7 +61,7 @@ def _exact_schema() -> Mapping[str, Any]:
 
 @cache
 def _validator() -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - the command line must start without it
+    from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_exact_schema())
 
@@ -91,20 +90,15 @@ def plain_tree(raw: object) -> tuple[Json, tuple[Problem, ...]]:
 
 def _copy(raw: object, path: str, depth: int, problems: list[Problem]) -> Json:
     if depth > MAX_DEPTH:
-        problems.append(
-            Problem("E-DEPTH", path, "the data are nested more deeply than any field of the schema.")
-        )
+        problems.append(Problem("E-DEPTH", path, "the data are nested more deeply than any field of the schema."))
         return None
     if isinstance(raw, dict):
-        for name in getattr(raw, "repeated", ()):
-            problems.append(
-                Problem(
-                    "E-DUPLICATE", _join(path, shown_name(name)), "this name occurs twice. Keep one of them."
-                )
-            )
+        problems.extend(
+            Problem("E-DUPLICATE", _join(path, shown_name(name)), "this name occurs twice. Keep one of them.")
+            for name in getattr(raw, "repeated", ())
+        )
         return {
-            str(name): _copy(value, _join(path, shown_name(name)), depth + 1, problems)
-            for name, value in raw.items()
+            str(name): _copy(value, _join(path, shown_name(name)), depth + 1, problems) for name, value in raw.items()
         }
     if isinstance(raw, list | tuple):
         if len(raw) > MAX_ITEMS:
@@ -139,7 +133,9 @@ def _copy_number(raw: object, path: str, problems: list[Problem]) -> Json:
 
 
 def tidy(tree: Json) -> tuple[Json, tuple[Note, ...]]:
-    """Forgive what can be read in one way only: letter case of units, typographic quotes, the form of case ids.
+    """Forgive what can be read in one way only.
+
+    Letter case of units, typographic quotes, the form of case ids.
 
     Returns
     -------
@@ -191,7 +187,10 @@ def structural_problems(tree: Json) -> tuple[Problem, ...]:
 
 
 def _translate(error: Any) -> Iterator[Problem]:
-    """Turn one library error into ours: the path with indices, the keyword, and the name that is missing or extra."""
+    """Turn one library error into ours.
+
+    The path with indices, the keyword, and the name that is missing or extra.
+    """
     steps = list(error.absolute_path)
     path = _path(steps)
     key = ".".join("[]" if isinstance(step, int) else str(step) for step in steps).replace(".[]", "[]")
@@ -241,11 +240,7 @@ def _case_id_problems(tree: Json) -> Iterator[Problem]:
     if isinstance(prior, dict) and isinstance(studies := prior.get("studies"), list):
         holders += [(f"prior_imaging.studies[{index}]", study) for index, study in enumerate(studies)]
     for path, holder in holders:
-        if (
-            isinstance(holder, dict)
-            and isinstance(text := holder.get("case_id"), str)
-            and not normalise_case_id(text)
-        ):
+        if isinstance(holder, dict) and isinstance(text := holder.get("case_id"), str) and not normalise_case_id(text):
             yield word("case_id", "check", _join(path, "case_id"), text)
 
 

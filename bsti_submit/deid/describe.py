@@ -134,9 +134,7 @@ def conformance(profiles: Sequence[Profile]) -> str:
 
 
 def _section(profile: Profile) -> str:
-    held = {row.tag for row in rows() if row.is_device_date} | {
-        tag for tag in beyond.anchors() if row_for(tag)
-    }
+    held = {row.tag for row in rows() if row.is_device_date} | {tag for tag in beyond.anchors() if row_for(tag)}
     lines = ["", f"## {profile.name} {profile.version}", "", f"{profile.title}.", ""]
     lines += [f"- {code} {Option(code).meaning}" for code in sorted(profile.options)]
     if profile.date_policy == "modified":

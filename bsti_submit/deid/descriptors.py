@@ -25,9 +25,13 @@ _TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*[+]?", re.UNICODE)
 _PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?", re.UNICODE)
 _NUMBER: Final = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?")
 _MEASURE: Final = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,3})?)(mm|cm|ml|mls|kv|kvp|ma|mas|s|sec|ms|min|hu|mgy|mg|kg|g|%|x|t|y|yrs?|st|nd|rd|th|fps)?", re.I
+    r"(\d{1,3}(?:[.,]\d{1,3})?)(mm|cm|ml|mls|kv|kvp|ma|mas|s|sec|ms|min|hu|mgy|mg|kg|g|%|x|t|y|yrs?|st|nd|rd|th|fps)?",
+    re.I,
 )
-_KERNEL: Final = re.compile(r"(?:[abchstu][rvfluhpcq]?\d{2}[fsh]?(?:\d)?|i\d{2}f|q\d{2}[fs]|t\d{2}[fs]|u\d{2}[us]|d\d{2}[sf]|fc\d{2}|y[abcd]|e[bc])", re.I)
+_KERNEL: Final = re.compile(
+    r"(?:[abchstu][rvfluhpcq]?\d{2}[fsh]?(?:\d)?|i\d{2}f|q\d{2}[fs]|t\d{2}[fs]|u\d{2}[us]|d\d{2}[sf]|fc\d{2}|y[abcd]|e[bc])",
+    re.I,
+)
 """Reconstruction kernels of the large makers: B60f, Br40d, I70f, D40s, Bl57d, FC51, YA, EB."""
 _KERNEL_D: Final = re.compile(r"(?:br|bl|bv|bf|hr|hv|hf|qr|qv|tr|ur|sa|sd)\d{2}[a-z]?(?:\\?\d)?", re.I)
 _VERSION: Final = re.compile(r"v[a-z]{0,2}\d{1,2}[a-z]?(?:\.\d{1,2}){0,3}|\d{1,2}(?:\.\d{1,2}){2,3}", re.I)
@@ -80,7 +84,7 @@ class Descriptors:
         key = (id(known), text)
         cached = self._cache.get(key)
         if cached is None:
-            if len(self._cache) > 8192:  # noqa: PLR2004
+            if len(self._cache) > 8192:
                 self._cache.clear()
             cached = self._cache[key] = self._clean(text[:LONGEST_TEXT], known)
         return cached
@@ -140,7 +144,7 @@ class Descriptors:
         """Whether a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``, is made of allowed parts alone."""
         pieces = _PIECE.findall(word)
         rest = _PIECE.sub("", word)
-        if len(pieces) < 2 or rest.strip("-+.'’"):  # noqa: PLR2004
+        if len(pieces) < 2 or rest.strip("-+.'’"):
             return False
         letters = [piece for piece in pieces if not piece[0].isdigit()]
         if any(known.contains(piece) for piece in pieces):
@@ -158,7 +162,7 @@ def _joined(text: str, kept: list[tuple[int, int]]) -> str:
     parts = [text[kept[0][0] : kept[0][1]]]
     for (_, end), (start, stop) in zip(kept, kept[1:], strict=False):
         between = text[end:start]
-        parts.append(between if not _TOKEN.search(between) and len(between) <= 3 else " ")  # noqa: PLR2004
+        parts.append(between if not _TOKEN.search(between) and len(between) <= 3 else " ")
         parts.append(text[start:stop])
     return _SEPARATORS.sub(" ", "".join(parts)).strip()
 

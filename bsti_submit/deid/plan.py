@@ -106,9 +106,7 @@ class Plan:
         What becomes of dates and times that neither a recipe nor the table names.
     """
 
-    def __init__(
-        self, layers: Sequence[Sequence[ActionLine]], dates: DatePolicy = DatePolicy.MODIFIED
-    ) -> None:
+    def __init__(self, layers: Sequence[Sequence[ActionLine]], dates: DatePolicy = DatePolicy.MODIFIED) -> None:
         self._layers = tuple(_Layer(lines) for lines in layers)
         self.dates = dates
         self._instances: dict[str, InstancePlan] = {}
@@ -141,9 +139,7 @@ class Plan:
         """Return the sequences in which lines name a tag by a nested name."""
         lines = [line for layer in self._layers for line in layer.exact.get(tag, ())]
         return frozenset(
-            line.field.path
-            for line in lines
-            if isinstance(line.field, ExactField) and line.field.path is not None
+            line.field.path for line in lines if isinstance(line.field, ExactField) and line.field.path is not None
         )
 
     def decide(self, element: Element, kind: Type) -> Rule:
@@ -212,7 +208,7 @@ class _Layer:
             else:
                 self.exact.setdefault(line.field.tag, []).append(line)
 
-    def decide(self, element: Element, kind: Type, plan: Plan) -> Rule | None:  # noqa: PLR0911 - the order
+    def decide(self, element: Element, kind: Type, plan: Plan) -> Rule | None:
         """Return what this recipe says of an element, or None where it says nothing."""
         if not element.path and element.tag in self.additions:
             return Rule(Action.LITERAL, self.additions[element.tag][2])
@@ -230,9 +226,7 @@ class _Layer:
             last = [line for line in lines if line.verb is not Verb.REMOVE][-1]
             rule = Rule(Action.EMPTY) if last.verb is Verb.BLANK else _changed(last, element, kind)
             if rule is not None:
-                return (
-                    rule if _may_leave(element.tag) or rule.action is Action.REMOVE else Rule(Action.REMOVE)
-                )
+                return rule if _may_leave(element.tag) or rule.action is Action.REMOVE else Rule(Action.REMOVE)
             # What the line asks for cannot be done with this VR: deid would keep the original.
             return Rule(Action.REMOVE) if Verb.REMOVE in verbs else plan.default(element, kind)
         if Verb.REMOVE in verbs or not _may_leave(element.tag):
@@ -241,9 +235,7 @@ class _Layer:
 
     def _keep(self, element: Element, lines: Sequence[ActionLine], kind: Type, plan: Plan) -> Rule:
         if dictionary.is_private(element.tag):
-            by_creator = any(
-                line.verb is Verb.KEEP and isinstance(line.field, PrivateField) for line in lines
-            )
+            by_creator = any(line.verb is Verb.KEEP and isinstance(line.field, PrivateField) for line in lines)
             return Rule(Action.KEEP) if by_creator else Rule(Action.REMOVE)
         if not _may_leave(element.tag) or element.tag in ENGINE_WRITES:
             return plan.default(element, kind)
@@ -295,7 +287,7 @@ def is_reference(tag: int) -> bool:
     return row is not None and Option.RETAIN_UIDS in row.options
 
 
-def from_table(code: str, element: Element, kind: Type) -> Rule:  # noqa: PLR0911 - one line a code
+def from_table(code: str, element: Element, kind: Type) -> Rule:
     """Return the rule for a basic action code of Table E.1-1 and a type in the IOD."""
     if code.startswith("X"):
         if kind is Type.OPTIONAL or code == "X":
@@ -314,7 +306,7 @@ def from_table(code: str, element: Element, kind: Type) -> Rule:  # noqa: PLR091
     return Rule(Action.REMOVE)
 
 
-def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:  # noqa: PLR0911 - one line a kind
+def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:
     """Return what becomes of a standard attribute that Table E.1-1 does not list.
 
     A value whose VR is of another family than the dictionary's (a text where a number belongs) goes.
@@ -345,7 +337,7 @@ def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:  # noqa: PLR
     return _dropped(Element(element.path, element.tag, vr), kind)
 
 
-def _changed(line: ActionLine, element: Element, kind: Type) -> Rule | None:  # noqa: PLR0911 - a table
+def _changed(line: ActionLine, element: Element, kind: Type) -> Rule | None:
     """Return what a REPLACE or JITTER means for an element, None where its VR cannot take it."""
     prefix, colon, rest = line.value.partition(":")
     if line.verb is Verb.JITTER and prefix != "func":

@@ -250,9 +250,7 @@ def _out_of_range(said: Mapping[str, Any]) -> Iterable[str]:
     if not 0 <= said.get("age_cap", 0) <= _LARGEST_AGE_CAP:
         yield f"age_cap must be from 0 to {_LARGEST_AGE_CAP}"
     eligible = said.get("eligible", {"": _STANDARD})
-    if not eligible or not all(
-        isinstance(uid, str) and uid.startswith(_STANDARD) for uid in eligible.values()
-    ):
+    if not eligible or not all(isinstance(uid, str) and uid.startswith(_STANDARD) for uid in eligible.values()):
         yield "eligible must name at least one SOP class of the standard, as name = UID"
     name = said.get("name", "name")
     if not name.isascii() or not name.replace("-", "").isalnum():
@@ -267,14 +265,12 @@ def _untrue_settings(plan: Plan, said: Mapping[str, Any], file: str) -> Iterable
     kept = {creator for _group, creator, _offset in plan.creators()}
     listed = set(said.get("retained_creators", ()))
     for creator in sorted(kept - listed):
-        yield Problem(
-            file, 0, f"the recipe keeps elements of {creator}, which retained_creators does not list"
-        )
+        yield Problem(file, 0, f"the recipe keeps elements of {creator}, which retained_creators does not list")
     for creator in sorted(listed - kept):
         yield Problem(file, 0, f"retained_creators lists {creator}, of whom the recipe keeps nothing")
     if (Option.RETAIN_SAFE_PRIVATE in said["options"]) != bool(listed):
         yield Problem(file, 0, "option 113111 is claimed if and only if retained_creators lists some")
-    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]  # noqa: PLR2004
+    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]
     if temporal and temporal != [said["date_policy"].upper()]:
         yield Problem(file, 0, "the recipe adds a LongitudinalTemporalInformationModified that is not true")
 
@@ -297,12 +293,7 @@ def _bare_parts(path: Path) -> _Parts:
 def _dates_of(plan: Plan) -> DatePolicy:
     """Return what a recipe does with the dates of the table, by the worst of them."""
     named = [row.tag for row in rows() if row.tag is not None and Option.RETAIN_MODIFIED_DATES in row.options]
-    done = {
-        plan.for_sop_class("").rule((), tag, vr).action
-        for tag in named
-        for vr in vrs_of(tag)
-        if vr in DATE_VRS
-    }
+    done = {plan.for_sop_class("").rule((), tag, vr).action for tag in named for vr in vrs_of(tag) if vr in DATE_VRS}
     if Action.KEEP in done:
         return DatePolicy.KEPT
     return DatePolicy.MODIFIED if Action.SHIFT_DATE in done else DatePolicy.REMOVED

@@ -130,7 +130,7 @@ class Profile:
 
     def describe(self) -> str:
         """Return the profile in plain English, for an information-governance officer."""
-        from bsti_submit.deid.describe import describe  # noqa: PLC0415 - it needs the profile
+        from bsti_submit.deid.describe import describe
 
         return describe(self)
 

@@ -97,9 +97,7 @@ def examine(path: Path) -> tuple[Recipe, tuple[Problem, ...]]:
 def compose_problems(upper: Recipe, lower: Recipe) -> tuple[Problem, ...]:
     """Return what is lost if one recipe is laid over another: filter groups of the same name."""
     return tuple(
-        Problem(
-            upper.file, 0, f"%filter {name} also stands in the recipe below, and deid would drop one of them"
-        )
+        Problem(upper.file, 0, f"%filter {name} also stands in the recipe below, and deid would drop one of them")
         for name in sorted(set(upper.filters) & set(lower.filters))
     )
 
@@ -120,9 +118,7 @@ def _deid_reads(path: Path, recipe: Recipe, lists: Mapping[str, Sequence[object]
         if mine != other
     ]
     if len(ours) != len(theirs):
-        problems.append(
-            Problem(path.name, 0, f"deid finds {len(theirs)} actions where {len(ours)} are written")
-        )
+        problems.append(Problem(path.name, 0, f"deid finds {len(theirs)} actions where {len(ours)} are written"))
     if {name: len(each) for name, each in lists.items()} != {
         name: len(each) for name, each in (parsed.get("fields") or {}).items()
     }:
@@ -130,12 +126,8 @@ def _deid_reads(path: Path, recipe: Recipe, lists: Mapping[str, Sequence[object]
     return problems + _filters_differ(path, recipe, parsed.get("filter") or {})
 
 
-def _filters_differ(
-    path: Path, recipe: Recipe, theirs: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[Problem]:
-    if {name: len(each) for name, each in recipe.filters.items()} != {
-        n: len(each) for n, each in theirs.items()
-    }:
+def _filters_differ(path: Path, recipe: Recipe, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
+    if {name: len(each) for name, each in recipe.filters.items()} != {n: len(each) for n, each in theirs.items()}:
         return [Problem(path.name, 0, "deid reads the %filter sections otherwise")]
     problems = []
     for name, labels in recipe.filters.items():
@@ -181,7 +173,7 @@ def _parse_with_deid(path: Path) -> Mapping[str, Any] | None:
 
 
 def _import_deid() -> tuple[Any, Any]:
-    from deid.config.utils import load_deid  # noqa: PLC0415 - only when a recipe is read
-    from deid.logger import bot  # noqa: PLC0415
+    from deid.config.utils import load_deid
+    from deid.logger import bot
 
     return bot, load_deid

@@ -60,9 +60,7 @@ def _alone(action: ActionLine, file: str) -> Iterator[Problem]:
 
 def _structural(action: ActionLine, tag: int, file: str) -> Iterator[Problem]:
     if tag in _STRUCTURE and action.verb is not Verb.KEEP:
-        yield Problem(
-            file, action.line, f"no rule can change {dictionary.label(tag)}: the file is rebuilt around it"
-        )
+        yield Problem(file, action.line, f"no rule can change {dictionary.label(tag)}: the file is rebuilt around it")
     if tag == _CHARACTER_SET and action.verb is not Verb.KEEP:
         yield Problem(file, action.line, "a rule on SpecificCharacterSet would garble every name and text")
     if action.verb is Verb.KEEP and dictionary.is_private(tag):
@@ -80,7 +78,7 @@ def _structural(action: ActionLine, tag: int, file: str) -> Iterator[Problem]:
         yield Problem(file, action.line, f"{dictionary.label(tag)} can only be {_WRITTEN[tag]}")
 
 
-def _value(  # noqa: C901 - one branch a kind of value
+def _value(
     action: ActionLine, vrs: tuple[str, ...], file: str
 ) -> Iterator[Problem]:
     if action.verb not in {Verb.ADD, Verb.REPLACE, Verb.JITTER} or not action.value:
@@ -119,9 +117,7 @@ def _value(  # noqa: C901 - one branch a kind of value
     elif "SQ" in vrs:
         yield Problem(file, action.line, f"{name} is a sequence, which no literal can fill", f"REMOVE {name}")
     elif not any(literals.fits(each, action.value) for each in vrs):
-        yield Problem(
-            file, action.line, f"{name} has VR {vr} and takes {literals.describe(vrs[0])}, not this literal"
-        )
+        yield Problem(file, action.line, f"{name} has VR {vr} and takes {literals.describe(vrs[0])}, not this literal")
 
 
 def _function(action: ActionLine, function: str, vrs: tuple[str, ...], file: str) -> Iterator[Problem]:
@@ -129,13 +125,9 @@ def _function(action: ActionLine, function: str, vrs: tuple[str, ...], file: str
     if function == "uid" and "UI" not in vrs:
         yield Problem(file, action.line, f"{name} has VR {vr}, not UI", f"REPLACE {name} func:dummy")
     if function in {"clean_text", "clean_code"} and not _CLEANABLE & set(vrs):
-        yield Problem(
-            file, action.line, f"{name} has VR {vr}, which holds no text to clean", f"REMOVE {name}"
-        )
+        yield Problem(file, action.line, f"{name} has VR {vr}, which holds no text to clean", f"REMOVE {name}")
     if function == "pseudonym" and not {"LO", "PN", "SH", "UC", "UT", "LT", "ST"} & set(vrs):
-        yield Problem(
-            file, action.line, f"{name} has VR {vr}, which cannot hold a pseudonym", f"REMOVE {name}"
-        )
+        yield Problem(file, action.line, f"{name} has VR {vr}, which cannot hold a pseudonym", f"REMOVE {name}")
 
 
 def _contradictions(actions: Sequence[ActionLine], file: str) -> Iterator[Problem]:
@@ -177,9 +169,7 @@ def _overrules(wide: ActionLine, action: ActionLine) -> bool:
     if action.verb is Verb.REMOVE:
         return wide.verb in {Verb.REPLACE, Verb.JITTER}
     if action.verb is Verb.BLANK:
-        return wide.verb is Verb.REMOVE or (
-            wide.verb in {Verb.REPLACE, Verb.JITTER} and wide.line > action.line
-        )
+        return wide.verb is Verb.REMOVE or (wide.verb in {Verb.REPLACE, Verb.JITTER} and wide.line > action.line)
     if action.verb in {Verb.REPLACE, Verb.JITTER}:
         return wide.verb in {Verb.REPLACE, Verb.JITTER, Verb.BLANK} and wide.line > action.line
     return False

@@ -120,9 +120,7 @@ def _test(text: str) -> Test:
     try:
         re.compile(value)
     except (re.error, OverflowError):
-        raise FilterError(
-            f"{value} is not a valid regular expression", f"{kind} {field} {re.escape(value)}"
-        ) from None
+        raise FilterError(f"{value} is not a valid regular expression", f"{kind} {field} {re.escape(value)}") from None
     return Test(kind, tag, value)
 
 
@@ -133,9 +131,7 @@ def _box(word: str, rest: str) -> Box:
     if rest == "all":
         return Box(keep, None)
     if rest.startswith("from:"):
-        raise FilterError(
-            "boxes taken from another attribute are not supported: deid mixes them up between files"
-        )
+        raise FilterError("boxes taken from another attribute are not supported: deid mixes them up between files")
     if not _BOX.fullmatch(rest):
         raise FilterError(f"{word} takes four whole numbers parted by commas, or all")
     x, y, third, fourth = (int(number) for number in rest.split(","))

@@ -105,15 +105,11 @@ class _Reader:
         self._label: tuple[str, int, list[filters.Condition], list[filters.Box]] | None = None
 
     def _problem(self, message: str, suggestion: str = "", line: int | None = None) -> None:
-        self._out.problems.append(
-            Problem(self._file, self._line if line is None else line, message, suggestion)
-        )
+        self._out.problems.append(Problem(self._file, self._line if line is None else line, message, suggestion))
 
     def read(self, text: str) -> Reading:
         if text.startswith("\ufeff"):
-            self._problem(
-                "the file begins with a byte order mark, which deid takes for part of the first line", line=1
-            )
+            self._problem("the file begins with a byte order mark, which deid takes for part of the first line", line=1)
         for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
             self._line = number
             line = raw.strip()
@@ -243,9 +239,7 @@ class _Reader:
         prefix = _PREFIX.match(value)
         if prefix is None:
             if verb is Verb.JITTER and not re.fullmatch(r"[+-]?0*[1-9]\d{0,5}", value):
-                self._problem(
-                    "JITTER takes a number of days other than 0, or func:shift_date", "func:shift_date"
-                )
+                self._problem("JITTER takes a number of days other than 0, or func:shift_date", "func:shift_date")
             return
         kind, name = prefix[1], value[prefix.end() :]
         if kind != kind.lower():
@@ -271,43 +265,33 @@ class _Reader:
 
     def _check_function(self, verb: Verb, name: str) -> None:
         if name not in FUNCTIONS:
-            self._problem(
-                f"{name or 'nothing'} is not a function that a recipe can call", self._near_function(name)
-            )
+            self._problem(f"{name or 'nothing'} is not a function that a recipe can call", self._near_function(name))
         elif verb is Verb.JITTER and name != "shift_date":
             self._problem("JITTER can call func:shift_date only", "func:shift_date")
 
     def _check_deid_function(self, verb: Verb, text: str) -> None:
         name, *pairs = text.split(" ")
         if verb is Verb.JITTER:
-            self._problem(
-                "JITTER takes a number of days; deid would shift by the value of the date", "func:shift_date"
-            )
+            self._problem("JITTER takes a number of days; deid would shift by the value of the date", "func:shift_date")
             return
         if name not in DEID_FUNCTIONS:
             near = difflib.get_close_matches(name, DEID_FUNCTIONS, n=1, cutoff=0.5)
-            self._problem(
-                f"{name or 'nothing'} is not a function of deid", f"deid_func:{near[0]}" if near else ""
-            )
+            self._problem(f"{name or 'nothing'} is not a function of deid", f"deid_func:{near[0]}" if near else "")
             return
         for pair in pairs:
             key, equals, value = pair.partition("=")
             if not equals or key not in DEID_FUNCTIONS[name]:
-                self._problem(
-                    f"{name} takes no {key or 'such parameter'} here: new UIDs are always keyed, under 2.25"
-                )
+                self._problem(f"{name} takes no {key or 'such parameter'} here: new UIDs are always keyed, under 2.25")
             elif name == "jitter" and not re.fullmatch(r"[+-]?\d{1,6}", value):
                 self._problem(f"{key} of jitter must be a whole number")
             elif name == "pydicom_uuid" and value != "true":
-                self._problem(
-                    "without stable_remapping every UID would become the same one", "stable_remapping=true"
-                )
+                self._problem("without stable_remapping every UID would become the same one", "stable_remapping=true")
 
     def _read_list_line(self, line: str) -> None:
         parts = _TOKENS.findall(line)
         if parts[0] != "FIELD":
             self._problem(f"{parts[0]} is not allowed under %fields", " ".join(("FIELD", *parts[1:])))
-        elif "#" in line or len(parts) != 2:  # noqa: PLR2004
+        elif "#" in line or len(parts) != 2:
             self._problem("FIELD takes exactly one field")
         else:
             parsed = self._parse_field("FIELD", parts[1], "")

@@ -49,12 +49,10 @@ _ALL: tuple[Pattern, ...] = (
         _BOTH,
         needs_digit=False,
     ),
-    Pattern(
-        Kind.IP_ADDRESS, "IP and MAC addresses.", forms.spans(forms.IP_ADDRESS), _BOTH, needs_digit=False
-    ),
+    Pattern(Kind.IP_ADDRESS, "IP and MAC addresses.", forms.spans(forms.IP_ADDRESS), _BOTH, needs_digit=False),
     Pattern(
         Kind.NHS_NUMBER,
-        "NHS numbers of England, Wales and the Isle of Man: ten digits in any spacing with a right check digit.",
+        "NHS numbers of England, Wales and Man: ten digits in any spacing with a right check digit.",
         numbers(Kind.NHS_NUMBER),
         _BOTH,
         needs_digit=True,
@@ -102,12 +100,10 @@ _ALL: tuple[Pattern, ...] = (
         _STRICT,
         needs_digit=False,
     ),
-    Pattern(
-        Kind.AGE, "Ages, such as '55F' or '7 yrs'.", forms.spans(forms.AGE), _DESCRIPTOR, needs_digit=True
-    ),
+    Pattern(Kind.AGE, "Ages, such as '55F' or '7 yrs'.", forms.spans(forms.AGE), _DESCRIPTOR, needs_digit=True),
     Pattern(
         Kind.DATE,
-        "Dates in figures or with the month's name, years from 1900 to 2049, and what follows 'born' or 'DOB'.",
+        "Dates in figures or with the month's name, years 1900 to 2049, and what follows 'born' or 'DOB'.",
         forms.spans(forms.DATE),
         _BOTH,
         needs_digit=True,
@@ -121,7 +117,7 @@ _ALL: tuple[Pattern, ...] = (
     ),
     Pattern(
         Kind.HOSPITAL_NUMBER,
-        "Hospital numbers: letters followed by digits, what follows 'MRN' or 'hospital no', and the site's own"
+        "Hospital numbers: letters followed by digits, what follows 'MRN' or 'hospital no', the site's own"
         " pattern if it gave one.",
         forms.spans(forms.HOSPITAL_NUMBER),
         _STRICT,
@@ -129,7 +125,7 @@ _ALL: tuple[Pattern, ...] = (
     ),
     Pattern(
         Kind.HOSPITAL_NUMBER,
-        "Hospital numbers: letters followed by five or more digits, what follows 'MRN' or 'hospital no', and the"
+        "Hospital numbers: letters followed by five or more digits, what follows 'MRN' or 'hospital no', the"
         " site's own pattern if it gave one.",
         forms.spans(forms.HOSPITAL_NUMBER_IN_DESCRIPTOR),
         _DESCRIPTOR,
@@ -144,7 +140,7 @@ _ALL: tuple[Pattern, ...] = (
     ),
     Pattern(
         Kind.TITLE_NAME,
-        "Names after a title or a role: Dr, Mrs, Prof, Sister, Nurse, 'seen by', 'next of kin:' and the like.",
+        "Names after a title or a role: Dr, Mrs, Prof, Nurse, 'seen by', 'next of kin:' and the like.",
         forms.titles,
         _BOTH,
         needs_digit=False,
@@ -168,7 +164,7 @@ for _pattern in _ALL:
 
 
 class _AsciiForm(dict[int, str]):
-    """Maps each character to one ASCII look-alike, so that positions stay: other digits, dashes, wide letters."""
+    """Maps a character to one ASCII look-alike, so that positions stay: other digits, dashes, wide letters."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -243,9 +239,7 @@ def find_identifiers(
     has_digit = any(character.isdigit() for character in plain)
     hits: list[Hit] = []
     if hospital_pattern is not None:
-        hits.extend(
-            Hit(*match.span(), Kind.HOSPITAL_NUMBER) for match in hospital_pattern.finditer(plain) if match[0]
-        )
+        hits.extend(Hit(*match.span(), Kind.HOSPITAL_NUMBER) for match in hospital_pattern.finditer(plain) if match[0])
     for pattern in _selected(names, strength):
         if pattern.needs_digit and not has_digit:
             continue

@@ -1,7 +1,5 @@
 """How identifiers are written: a regular expression for each kind, and finders for names and places."""
 
-# ruff: noqa: RUF001 - a curly apostrophe stands in names as often as a straight one
-
 from __future__ import annotations
 
 import re
@@ -10,28 +8,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# What follows "MR", "DR" or "SR" where these are modalities, and plain words that follow a title in lower case.
+# What follows "MR", "DR" or "SR" where these are modalities, and plain words after a title in lower case.
 _NOT_A_NAME = frozenset(
     """
-    abdo abdomen abdominal and angio angiogram angiography ankle aorta aortic arm arthrogram artery at breast brain
-    cardiac cervical chest cholangiogram cine colon cord coronary contrast ct deformans diffusion dorsal elbow
-    enterography ext extremity femur fetal finger flow foot for forearm from hand head heart hip humerus image
-    images imaging in is kidney knee left leg lesion lesions limb liver lower lumbar lung lungs mammo mammogram
-    mandible mediastinum mrcp mri neck of on or orbit orbits pa pancreas pelvis perfusion pituitary portable
-    prostate rectum referral renal report request review rib ribs right sacrum scan scans screening series shoulder
-    sinuses skull small spectroscopy spine sternum study that the thigh thoracic thorax tibia to upper urogram
-    urography venogram venography was wb who whole with without wrist xray
-    """.split()  # noqa: SIM905 - a list of a hundred quoted words reads worse
+    abdo abdomen abdominal and angio angiogram angiography ankle aorta aortic arm arthrogram artery at
+    breast brain cardiac cervical chest cholangiogram cine colon cord coronary contrast ct deformans
+    diffusion dorsal elbow enterography ext extremity femur fetal finger flow foot for forearm from hand
+    head heart hip humerus image images imaging in is kidney knee left leg lesion lesions limb liver
+    lower lumbar lung lungs mammo mammogram mandible mediastinum mrcp mri neck of on or orbit orbits pa
+    pancreas pelvis perfusion pituitary portable prostate rectum referral renal report request review
+    rib ribs right sacrum scan scans screening series shoulder sinuses skull small spectroscopy spine
+    sternum study that the thigh thoracic thorax tibia to upper urogram urography venogram venography
+    was wb who whole with without wrist xray
+    """.split()
 )
 # What stands before or after "hospital" or "ward" without naming one.
 _NOT_A_PLACE = frozenset(
     """
-    a acquired acquisition acute admission an and any arrival at attendance avoidance based bay bed care clinic
-    community covid covid-19 current day discharge discharged ed emergency field for from general geriatric hdu
-    hospital icu in is isolation itu local medical mobile no nhs number of on onset or other our outpatient patient
-    patients pneumonia post pre previous referral respiratory round side stay surgical teaching that the this to
-    transfer trust unit visit was ward wards with x
-    """.split()  # noqa: SIM905
+    a acquired acquisition acute admission an and any arrival at attendance avoidance based bay bed care
+    clinic community covid covid-19 current day discharge discharged ed emergency field for from general
+    geriatric hdu hospital icu in is isolation itu local medical mobile no nhs number of on onset or
+    other our outpatient patient patients pneumonia post pre previous referral respiratory round side
+    stay surgical teaching that the this to transfer trust unit visit was ward wards with x
+    """.split()
 )
 
 _BEFORE_WORD = r"(?<![^\W\d_])"
@@ -127,10 +126,7 @@ HOSPITAL_NUMBER_IN_DESCRIPTOR = re.compile(
     rf"(?<![A-Z0-9])(?:{_LETTERS_AND_NUMBER})(?![A-Z0-9])|{_NUMBER_LABEL}", re.IGNORECASE
 )
 LONG_NUMBER = re.compile(r"\d{5,}")
-_AGE_UNIT = (
-    r"(?:[ -]?(?:y/?o|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ -]?(?:of age|old))?|[ ]?[MF])"
-    + _AFTER_WORD
-)
+_AGE_UNIT = r"(?:[ -]?(?:y/?o|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ -]?(?:of age|old))?|[ ]?[MF])" + _AFTER_WORD
 AGE_90_PLUS = re.compile(
     r"(?<![\w.])(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
     rf"|(?:9\d|1[0-2]\d){_AGE_UNIT})|nonagenarian|centenarian",
@@ -138,18 +134,16 @@ AGE_90_PLUS = re.compile(
 )
 AGE = re.compile(rf"(?<![\w.,])(?:aged?[ .:=]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT})", re.IGNORECASE)
 
-_PARTICLE = (
-    r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
-)
+_PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
 _NAME = rf"(?:{_PARTICLE}[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\.(?!\w))?)"
 _NAMES = rf"((?:{_NAME}[ _^,-]*){{1,3}})"
 # Capitalised or all capitals, so that "miss" and "sister" as plain words are left.
 _TITLES = "|".join(
     f"{title}|{title.upper()}"
-    for title in (
-        "Dr Doctor Mr Mrs Ms Miss Mx Prof Professor Sir Lady Lord Dame Rev Revd Sr Sister Nurse Matron Mme Mlle"
-        " Herr Frau Señor Señora Sra Dott Dra Radiographer Operator Consultant GP"
-    ).split()
+    for title in """
+        Dr Doctor Mr Mrs Ms Miss Mx Prof Professor Sir Lady Lord Dame Rev Revd Sr Sister Nurse Matron Mme Mlle
+        Herr Frau Señor Señora Sra Dott Dra Radiographer Operator Consultant GP
+    """.split()
 )
 TITLE = re.compile(
     rf"(?<![^\W_])(?:(?:{_TITLES})[ ._:^]+(?:and +|& +)?(?:(?:Dr|DR|Mr|MR|Mrs|Prof)[ ._]+)?{_NAMES}"

@@ -35,20 +35,15 @@ LARGEST_INFLATED: Final = 1 << 30
 DEEPEST: Final = 64
 LONGEST_VALUE: Final = 1 << 16
 
-LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
-SHORT_VRS: Final = frozenset(
-    (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH")
-    + (b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
-)
+LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 WANTED: Final = frozenset(
-    (0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080030, 0x00080060, 0x00081030)
-    + (0x0008103E, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00180015)
-    + (0x00181030, 0x00181400, 0x00189423, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00280002)
-    + (0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102)
-    + (0x00280103, 0x00280301, 0x00321060, 0x00400254)
+    {0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080030, 0x00080060, 0x00081030}
+    | {0x0008103E, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00180015}
+    | {0x00181030, 0x00181400, 0x00189423, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00280002}
+    | {0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102}
+    | {0x00280103, 0x00280301, 0x00321060, 0x00400254}
 )
 GROUPS: Final = frozenset({0x52009229, 0x52009230})
 """Shared and Per-Frame Functional Groups: looked into for the Frame Anatomy Sequence alone."""
@@ -135,7 +130,7 @@ class _Walker:
         try:
             if explicit:
                 group, number, vr, length = self.pair.unpack_from(self.buffer, position)
-                if group == 0xFFFE:  # noqa: PLR2004 - items have no VR
+                if group == 0xFFFE:
                     group, number, length = self.short.unpack_from(self.buffer, position)
                     return 0xFFFE0000 | number, b"", position + 8, length
                 if vr in LONG_VRS:
@@ -160,8 +155,8 @@ class _Walker:
             if tag in PIXEL_TAGS:
                 header.pixels = True
                 return value
-            if tag >= 0xFFFCFFFC:  # noqa: PLR2004 - padding, or an item out of place
-                if tag != 0xFFFCFFFC:  # noqa: PLR2004
+            if tag >= 0xFFFCFFFC:
+                if tag != 0xFFFCFFFC:
                     raise _Bad(Reason.UNREADABLE)
             elif tag in WANTED and length <= LONGEST_VALUE:
                 if value + length > self.end:
@@ -169,7 +164,7 @@ class _Walker:
                 header.values[tag] = bytes(self.buffer[value : value + length])
             elif length == UNDEFINED or tag in GROUPS or tag in REGIONS or tag in PROCEDURES:
                 context = tag if tag in GROUPS or tag in REGIONS or tag in PROCEDURES else 0
-                # An UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2, note 2).
+                # A UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2).
                 position = self.sequence(value, length, context, 1, explicit=self.explicit and vr != b"UN")
                 continue
             position = value + length
@@ -177,7 +172,7 @@ class _Walker:
                 raise self._missing()
 
     def sequence(self, position: int, length: int, context: int, depth: int, *, explicit: bool) -> int:
-        """Walk a sequence's items and return the offset after it. ``context`` is the tag looked into, or 0."""
+        """Walk a sequence's items and return the offset after it; ``context`` is what is looked into."""
         if depth > DEEPEST:
             raise _Bad(Reason.UNREADABLE)
         stop = position + length if length != UNDEFINED else 0
@@ -221,7 +216,7 @@ class _Walker:
         if context in GROUPS:
             return tag if tag == FRAME_ANATOMY else 0
         if context == FRAME_ANATOMY or context in REGIONS:
-            return tag if tag in REGIONS else context if tag == 0x00082220 else 0  # noqa: PLR2004 - modifier
+            return tag if tag in REGIONS else context if tag == 0x00082220 else 0
         return tag if tag in PROCEDURES else 0
 
     def _collect(self, context: int, tag: int, value: int, size: int) -> None:
@@ -237,7 +232,7 @@ class _Walker:
 
     def file_meta(self, position: int) -> int:
         """Read group 0002, always explicit little endian (PS3.10 section 7.1); return the offset after it."""
-        while self.end - position >= 8 or self.end < self.total:  # noqa: PLR2004
+        while self.end - position >= 8 or self.end < self.total:
             if position + 2 > self.end:
                 raise self._missing()
             if bytes(self.buffer[position : position + 2]) != b"\x02\x00":
@@ -246,9 +241,9 @@ class _Walker:
             position = value + length
             if position > self.end:
                 raise self._missing()
-            if tag == 0x00020002:  # noqa: PLR2004 - Media Storage SOP Class UID
+            if tag == 0x00020002:
                 self.header.sop_class = bytes(self.buffer[value:position])
-            elif tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
+            elif tag == 0x00020010:
                 self.header.transfer_syntax_uid = _uid(bytes(self.buffer[value:position]))
         return position
 
@@ -263,17 +258,17 @@ def recognise(start: Buffer, size: int) -> int | None:
     A file without the Part 10 preamble is taken for DICOM only if its first two elements are well formed,
     start in group 0002 or 0008 and ascend.
     """
-    if size >= 132 and bytes(start[128:132]) == b"DICM":  # noqa: PLR2004 - PS3.10 section 7.1
+    if size >= 132 and bytes(start[128:132]) == b"DICM":
         return 132
     begin = bytes(start[:64])
-    if len(begin) < 16 or begin[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:  # noqa: PLR2004
+    if len(begin) < 16 or begin[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
         return None
     little = begin[0] != 0
     explicit = begin[4:6] in SHORT_VRS or begin[4:6] in LONG_VRS
     walker = _Walker(start, len(start), Header(), explicit=explicit, little=little)
     try:
         first, _, value, length = walker.element(0, explicit=explicit)
-        if length > 1024 or length % 2 or first & 0xFFFF > 0x0070:  # noqa: PLR2004
+        if length > 1024 or length % 2 or first & 0xFFFF > 0x0070:
             return None
         second, *_ = walker.element(value + length, explicit=explicit)
     except _Bad:
@@ -363,7 +358,7 @@ def _tail(walker: _Walker, value: int, at: Callable[[int, int], Buffer], total: 
     position = value
     while True:  # fragments, PS3.5 section A.4
         head = at(position, 8)
-        if len(head) < 8:  # noqa: PLR2004
+        if len(head) < 8:
             return Reason.TRUNCATED
         group, number, size = walker.short.unpack(head)
         tag = group << 16 | number

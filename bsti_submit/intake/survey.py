@@ -1,4 +1,4 @@
-"""One header-only pass over a source: every DICOM file becomes a surveyed instance or a reasoned rejection."""
+"""One header-only pass over a source: each DICOM file becomes a surveyed instance or a rejection."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ _NAMED_DICOM: Final = (".dcm", ".dicom", ".dic", ".ima")
 _ARCHIVES: Final = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".iso", ".bz2", ".xz")
 _APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
 _PHOTOMETRIC: Final = frozenset(
-    (
-        "MONOCHROME1,MONOCHROME2,PALETTE COLOR,RGB,YBR_FULL,YBR_FULL_422,YBR_PARTIAL_422,YBR_PARTIAL_420,"
-        "YBR_ICT,YBR_RCT,XYB"
-    ).split(",")
+    {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422"}
+    | {"YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}
 )
 _STEP: Final = 16
 
@@ -207,9 +205,7 @@ class _Surveyor:
             transfer_syntax_uid=safe_uid(header.transfer_syntax_uid),
             modality=modality if modality in KNOWN_MODALITIES else "",
             body_part=body_part if body_part in KNOWN_BODY_PARTS else "",
-            image_type=safe_image_type(
-                [part.strip() for part in image_type.split("\\")] if image_type else []
-            ),
+            image_type=safe_image_type([part.strip() for part in image_type.split("\\")] if image_type else []),
             burned_in=burned_in if burned_in in {"YES", "NO"} else "",
             photometric=photometric if photometric in _PHOTOMETRIC else "",
             frames=integer_string(header, 0x00280008) or int(header.pixels),

@@ -45,7 +45,7 @@ def national(text: str) -> Iterable[tuple[str, int, int]]:
     for match in re.finditer(r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b", text):
         digits = [int(character) for character in match.group() if character.isdigit()]
         if 11 - sum(d * (10 - i) for i, d in enumerate(digits[:9])) % 11 == (digits[9] or 11):
-            yield "nhs", match.start(), match.end()
+            yield "nhs-number", match.start(), match.end()
     for match in re.finditer(r"[\w.]+@[\w.]+\.\w+", text):
         yield "email", match.start(), match.end()
 
@@ -202,9 +202,7 @@ def output_dataset(
     ds.SOPClassUID = CT
     ds.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     shift = 19980101 + rng.randrange(12) * 100 + rng.randrange(28)
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(
-        19980101 + seed % 12 * 100 + seed % 28
-    )
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(19980101 + seed % 12 * 100 + seed % 28)
     ds.AcquisitionDateTime = f"{shift}1015{number % 60:02}.{rng.randrange(1000):03}000"
     ds.StudyTime = ds.SeriesTime = "101530"
     ds.AcquisitionTime = ds.ContentTime = f"1015{number % 60:02}.{rng.randrange(10**6):06}"

@@ -84,9 +84,7 @@ def test_functional_groups_are_not_curves():
     assert table.row_for(0x60013000).pattern == table.PRIVATE
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in table.rows() if row.tag is not None], ids=lambda row: row.pattern
-)
+@pytest.mark.parametrize("row", [row for row in table.rows() if row.tag is not None], ids=lambda row: row.pattern)
 @pytest.mark.parametrize("name", ["bsti-default", "bsti-dates-removed"])
 def test_table_e11_row_is_handled_by_its_action(name, row):
     profile = load_profile(name)
@@ -290,10 +288,7 @@ def test_nested_name_means_that_place_only(compiled):
 
     assert rule(plan, "StudyInstanceUID", ("RequestAttributesSequence",)).value == "1.2.3"
     assert action(plan, "StudyInstanceUID") is Action.UID
-    assert (
-        action(plan, "StudyInstanceUID", ("ReferencedStudySequence", "RequestAttributesSequence"))
-        is Action.UID
-    )
+    assert action(plan, "StudyInstanceUID", ("ReferencedStudySequence", "RequestAttributesSequence")) is Action.UID
 
 
 def test_keyword_holds_at_every_depth(compiled):
@@ -396,9 +391,7 @@ def test_plan_does_what_deid_does(compiled, tmp_path, lines):
         nonlocal compared
         for element in mine:
             creator = element.private_creator if element.tag.is_private else None
-            said = layer.decide(
-                Element(path, int(element.tag), element.VR, creator), Type.OPTIONAL, compiled(lines)
-            )
+            said = layer.decide(Element(path, int(element.tag), element.VR, creator), Type.OPTIONAL, compiled(lines))
             left = theirs.get(element.tag)
             if said is not None:
                 compared += 1
@@ -424,9 +417,7 @@ def _expected(made: Rule, element) -> str:
     if made.action is Action.SHIFT_DATE:
         assert made.value == "days=5"
         return "20200108"
-    return {Action.REMOVE: "removed", Action.EMPTY: "emptied", Action.KEEP: "kept"}.get(
-        made.action, made.value
-    )
+    return {Action.REMOVE: "removed", Action.EMPTY: "emptied", Action.KEEP: "kept"}.get(made.action, made.value)
 
 
 # --- literals, codes, coded strings
@@ -447,9 +438,7 @@ def test_literal_fits_its_vr(vr, value, expected):
     assert fits(vr, value) is expected
 
 
-@pytest.mark.parametrize(
-    "code", ["51185008", "T-D3000", "113014", "24627-2", "RID1301", "SCT", "[hnsf'U]", "1.0"]
-)
+@pytest.mark.parametrize("code", ["51185008", "T-D3000", "113014", "24627-2", "RID1301", "SCT", "[hnsf'U]", "1.0"])
 def test_public_code_is_told(code):
     assert is_public_code(code)
 

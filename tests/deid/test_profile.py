@@ -64,20 +64,14 @@ def test_shipped_allow_list_is_current(name):
 
 
 def test_conformance_statement_is_current():
-    assert (ROOT / "docs" / "conformance.md").read_text("utf-8") == generate.conformance_text(), (
-        "run tools/generate.py"
-    )
+    assert (ROOT / "docs" / "conformance.md").read_text("utf-8") == generate.conformance_text(), "run tools/generate.py"
 
 
 def test_shipped_profiles_are_found_by_name_folder_and_file():
     assert profile_names() == ("bsti-dates-removed", "bsti-default")
     folder = profiles_folder() / "bsti-default"
 
-    assert (
-        load_profile("bsti-default")
-        == load_profile(str(folder))
-        == load_profile(str(folder / "profile.toml"))
-    )
+    assert load_profile("bsti-default") == load_profile(str(folder)) == load_profile(str(folder / "profile.toml"))
 
 
 @pytest.mark.parametrize("name", generate.PROFILES)
@@ -185,9 +179,7 @@ def test_allow_list_has_nothing_that_never_leaves():
     ):
         assert dictionary.tag_of(keyword) not in allowed.elements, keyword
     groups = {tag >> 16 for tag in allowed.elements}
-    assert not {
-        group for group in groups if group & 1 or group in {0x0000, 0x0004} or group in range(0x6000, 0x60FF)
-    }
+    assert not {group for group in groups if group & 1 or group in {0x0000, 0x0004} or group in range(0x6000, 0x60FF)}
     assert allowed.private == {}
 
 
@@ -213,9 +205,7 @@ def test_exported_allow_list_says_what_the_registry_needs():
 
 
 def test_site_profile_lies_over_the_default(write):
-    profile = load_profile(
-        str(write(SITE + 'vocabulary = ["w.txt"]', "REMOVE endswith:Description", w="acrush\n"))
-    )
+    profile = load_profile(str(write(SITE + 'vocabulary = ["w.txt"]', "REMOVE endswith:Description", w="acrush\n")))
     plan = profile.plan.for_sop_class(CT)
 
     assert profile.options == load_profile("bsti-default").options

@@ -175,13 +175,9 @@ FILTER_TRAPS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("line", "said"), [trap[1:] for trap in FILTER_TRAPS], ids=[trap[0] for trap in FILTER_TRAPS]
-)
+@pytest.mark.parametrize(("line", "said"), [trap[1:] for trap in FILTER_TRAPS], ids=[trap[0] for trap in FILTER_TRAPS])
 def test_trap_under_filter_is_told(write, line, said):
-    text = (
-        f"FORMAT dicom\n%filter graylist\nLABEL one\ncontains Rows 512\n{line}\n%header\nREMOVE PatientName\n"
-    )
+    text = f"FORMAT dicom\n%filter graylist\nLABEL one\ncontains Rows 512\n{line}\n%header\nREMOVE PatientName\n"
 
     problems = lint(write(text))
 
@@ -210,9 +206,7 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "lines", [each[1] for each in CONTRADICTIONS], ids=[each[0] for each in CONTRADICTIONS]
-)
+@pytest.mark.parametrize("lines", [each[1] for each in CONTRADICTIONS], ids=[each[0] for each in CONTRADICTIONS])
 def test_contradiction_is_told(write, lines):
     assert len(lint(write(HEAD + lines + "\n"))) == 1
 
@@ -242,9 +236,7 @@ def test_all_problems_are_told_at_once_in_order(write):
     with pytest.raises(InputError) as caught:
         read_recipe(path)
 
-    assert [detail.split(": ")[0] for detail in caught.value.details] == [
-        f"site.dicom:{line}" for line in (3, 4, 5)
-    ]
+    assert [detail.split(": ")[0] for detail in caught.value.details] == [f"site.dicom:{line}" for line in (3, 4, 5)]
     assert caught.value.exit_code == 2
 
 
@@ -289,8 +281,6 @@ def test_reading_does_not_bring_in_deids_executor(write):
         "assert 'deid.dicom' not in sys.modules"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

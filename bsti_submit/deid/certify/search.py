@@ -20,7 +20,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, MatchKind
 
@@ -29,6 +29,9 @@ from bsti_submit.deid.certify.dates import dates_in, spellings
 from bsti_submit.deid.certify.normalise import fold, squeeze, unescaped, words
 from bsti_submit.deid.certify.vocabulary import ordinary
 
+if TYPE_CHECKING:
+    from bsti_submit.model import InstanceRef
+
 _DISTINCT_LETTERS = 6
 _DISTINCT_DIGITS = 8
 _JOINED_LETTERS = 5
@@ -36,7 +39,7 @@ _RAW_UID = 12
 _UNMISTAKABLE = 20
 _NUMBER = 7
 
-_LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))  # noqa: PLR2004 - A to Z
+_LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _GAPS = b"\0 -_./,^='\"():;\t\r\n"
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _OTHER_ENCODINGS = (
@@ -73,6 +76,9 @@ class Identifiers:
     words: dict[str, Kind] = field(default_factory=dict, repr=False)
     dates: set[int] = field(default_factory=set, repr=False)
     uids: set[str] = field(default_factory=set, repr=False)
+    patients: dict[int, int] = field(default_factory=dict, repr=False)
+    """Number of an instance's ref → number of its patient."""
+    dates_of_patient: dict[int, set[int]] = field(default_factory=dict, repr=False)
 
     def word(self, squeezed: str, kind: Kind, *, shortest: int = 1) -> None:
         """Add a word; of two kinds the one that says more about the patient holds."""
@@ -103,8 +109,9 @@ class _Pattern(NamedTuple):
 class Matcher:
     """Search text and bytes for one patient's identifiers. It tells kinds and places, never values."""
 
-    def __init__(self, known: Identifiers) -> None:
+    def __init__(self, known: Identifiers, vocabulary: frozenset[str] = frozenset()) -> None:
         self._known = known
+        self._vocabulary = vocabulary
         self._dates = frozenset(known.dates)
         self._uids = frozenset(known.uids)
         self._words = list(known.words)
@@ -113,9 +120,7 @@ class Matcher:
         self._numbers = frozenset(
             word.lstrip("0")
             for word, kind in known.words.items()
-            if kind in (Kind.IDENTIFIER, Kind.CONTACT)
-            and word.isdecimal()
-            and len(word.lstrip("0")) >= _NUMBER
+            if kind in (Kind.IDENTIFIER, Kind.CONTACT) and word.isdecimal() and len(word.lstrip("0")) >= _NUMBER
         ) | frozenset(str(date) for date in self._dates)
         self._common = ordinary()
         self._longest_uid = max(map(len, self._uids), default=0)
@@ -193,6 +198,8 @@ class Matcher:
         word, kind = self._words[index], self._kinds[index]
         if word in self._common and (mode is not Mode.FREE or kind is not Kind.PATIENT_NAME):
             return False
+        if kind > Kind.PERSON and word in self._vocabulary:
+            return False
         if not word.isascii():
             return whole or (len(word) > 1 and not word.isdecimal())
         if word.isdecimal():
@@ -202,12 +209,12 @@ class Matcher:
         if not word.isalpha():
             return whole or len(word) >= _DISTINCT_DIGITS
         if whole and tokens == 1:
-            return mode is Mode.FREE or len(word) > 3  # noqa: PLR2004 - short words in free text only
+            return mode is Mode.FREE or len(word) > 3
         if whole:
             return len(word) >= _JOINED_LETTERS
         if tokens > 1:
             return len(word) > _DISTINCT_DIGITS + 1
-        return len(word) >= _DISTINCT_LETTERS and around not in self._common
+        return len(word) >= _DISTINCT_LETTERS and around not in self._common and around not in self._vocabulary
 
     def _has_uid(self, text: str) -> bool:
         return any(
@@ -225,9 +232,12 @@ class Matcher:
         """Whether a UID is one of the input's."""
         return uid in self._uids
 
-    def is_original_date(self, date: int) -> bool:
-        """Whether a date, as the number ``YYYYMMDD``, is one of the input's."""
-        return date in self._dates
+    def dates_of(self, ref: InstanceRef | None) -> frozenset[int]:
+        """Return the dates of the patient of an instance, or all dates where that is not known."""
+        patient = self._known.patients.get(ref.number) if ref is not None else None
+        if patient is None:
+            return self._dates
+        return frozenset(self._known.dates_of_patient.get(patient, ()))
 
     def is_original_number(self, digits: str) -> bool:
         """Whether a whole number is an id of seven digits or more, or a date of the input."""
@@ -255,14 +265,14 @@ class Matcher:
             for spelling in spellings(date):
                 patterns.setdefault(spelling.encode("ascii"), _Pattern(Kind.DATE, digits=True))
         for word, kind in self._known.words.items():
-            if word in self._common or not self._is_distinct(word):
+            if word in self._common or word in self._vocabulary or not self._is_distinct(word):
                 continue
             pattern = _Pattern(kind, digits=word.isdecimal())
             encodings = _ENCODINGS if word.isascii() else _ENCODINGS + _OTHER_ENCODINGS
             for encoding in encodings:
                 for spelling in (word,) if word.isascii() else (word, word.upper(), word.title()):
                     encoded = spelling.encode(encoding, "ignore").translate(_LOWER)
-                    if len(encoded) >= _DISTINCT_LETTERS or (not word.isascii() and len(encoded) > 3):  # noqa: PLR2004
+                    if len(encoded) >= _DISTINCT_LETTERS or (not word.isascii() and len(encoded) > 3):
                         patterns.setdefault(encoded, pattern)
         return patterns
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gdcm
 from pydicom import config, dcmread
 from pydicom.encaps import generate_fragments
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from bsti_submit.deid.pixels.decisions import PixelGeometry, pixel_digest
@@ -160,9 +160,7 @@ def _geometry(dataset: Dataset) -> PixelGeometry:
         transfer_syntax_uid=str(syntax),
     )
     if not syntax.is_encapsulated and syntax.is_little_endian:
-        return replace(
-            geometry, transfer_syntax_uid=""
-        )  # implicit, explicit and deflated pixels are the same
+        return replace(geometry, transfer_syntax_uid="")  # implicit, explicit and deflated pixels are the same
     return geometry
 
 

@@ -147,16 +147,14 @@ class ReviewHandler(BaseHTTPRequestHandler):
             return True
         self._text(
             HTTPStatus.FORBIDDEN,
-            "Open the link that the terminal shows. It works once, in one browser; ask for a new one if it is used up.",
+            "Open the link that the terminal shows. It works once, in one browser.",
         )
         return False
 
     def _open(self, token: str) -> None:
         session = self.review.access.exchange(token)
         if session is None:
-            self._text(
-                HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal."
-            )
+            self._text(HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal.")
             return
         self.review.touch()
         cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
@@ -181,22 +179,26 @@ class ReviewHandler(BaseHTTPRequestHandler):
 
     def _picture(self, index: str, query: dict[str, list[str]]) -> None:
         try:
+            number, frame = _index(index), _index(query.get("frame", ["0"])[0])
+        except ValueError:
+            number, frame = len(self.review.items), 0
+        if number >= len(self.review.items):
+            self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
+            return
+        try:
             png = self.review.picture(
-                _index(index),
-                frame=_index(query.get("frame", ["0"])[0]),
+                number,
+                frame=frame,
                 full_range=query.get("range") == ["full"],
                 thumbnail=query.get("size") == ["small"],
             )
-        except (ValueError, IndexError):
-            self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
-            return
         except Exception:  # noqa: BLE001 - a renderer must not raise; if it does, nothing of it is shown
             self._text(HTTPStatus.INTERNAL_SERVER_ERROR, "This image cannot be shown.")
             return
         self._send(HTTPStatus.OK, png, "image/png")
 
     def _post(self, path: str, body: bytes) -> None:
-        from bsti_submit.deid.pixels.review import DecisionRefused  # noqa: PLC0415 - it builds on this module
+        from bsti_submit.deid.pixels.review import DecisionRefused
 
         if path == "/done":
             self._json({"ended": True})
@@ -215,9 +217,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError, IndexError):
             self._json({"error": "This request is not understood."}, HTTPStatus.BAD_REQUEST)
         except Exception:  # noqa: BLE001 - whatever the caller's store raised, its text stays here
-            self._json(
-                {"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            self._json({"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR)
         else:
             self._json({"index": index, "verdict": verdict or ""})
 
@@ -239,7 +239,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
 
 
 def _index(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:  # noqa: PLR2004
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise ValueError("not an index")
     return int(text)
 
