@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from bsti_submit.errors import HeldError, RefusedError
+from bsti_submit.errors import HeldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Receipt:
         """
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or document.get("schema") != "receipt/1.0":
             raise HeldError("That is not a receipt.")
@@ -62,7 +62,10 @@ class Receipt:
         """Return the bytes that are stored."""
         import rfc8785  # noqa: PLC0415
 
-        return rfc8785.dumps(dict(self.document))  # type: ignore[arg-type]
+        try:
+            return rfc8785.dumps(dict(self.document))  # type: ignore[arg-type]
+        except (rfc8785.CanonicalizationError, RecursionError):
+            raise HeldError("The receipt has no canonical form, so it is none.") from None
 
     def verify(self, keys: Mapping[str, str]) -> None:
         """Check the signature.
@@ -91,14 +94,15 @@ class Receipt:
 
         Raises
         ------
-        RefusedError
+        HeldError
             If a digest, the case or the profile differs.
         """
         wrong = [name for name, value in expected.items() if self.document.get(name) != value]
         if wrong:
-            raise RefusedError(
-                "The registry's receipt is for something else than was sent.",
+            raise HeldError(
+                "The registry's receipt is for something else than was sent, so the case does not count as delivered.",
                 details=tuple(f"{name}: differs" for name in wrong),
+                hint="Ask the registry before you send again.",
             )
 
 
@@ -111,10 +115,17 @@ def is_signed_by(public: str, body: Mapping[str, object], signature: str) -> boo
     try:
         key = Ed25519PublicKey.from_public_bytes(_decoded(public))
         key.verify(_decoded(signature), rfc8785.dumps(dict(body)))  # type: ignore[arg-type]
-    except (InvalidSignature, ValueError, binascii.Error, TypeError, rfc8785.CanonicalizationError):
+    except (
+        InvalidSignature,
+        ValueError,
+        binascii.Error,
+        TypeError,
+        RecursionError,
+        rfc8785.CanonicalizationError,
+    ):
         return False
     return True
 
 
 def _decoded(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,118 +1,157 @@
-"""Write what is derived: both recipes from Table E.1-1, the allow-lists, the list of linted recipes, the docs.
+"""Write what is derived: both recipes from Table E.1-1, the allow-lists and docs/conformance.md.
 
-Run it by `make generate`; the tests compare.
+Run it by `python tools/generate.py` after a change of the table, of `deid/beyond.py` or of a vocabulary; the
+tests compare.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    from bsti_submit.deid.table import Row
 
 PROFILES = {
     "bsti-default": ("113100", "113105", "113107"),
     "bsti-dates-removed": ("113100", "113105"),
 }
-PSEUDONYMS = {"PatientName", "PatientID"}
+BLOCKS = {
+    "insert": "Inserted. The tool itself adds De-identification Method and its codes, and Burned In Annotation NO where true.",
+    "pseudonym": "Z, Z/D: the patient's name and number. A pseudonym that only the site's key can make.",
+    "U": "U: a new UID, the same wherever the old one stands. UIDs that the standard registers stay.",
+    "date": "C (113107): dates move back by the patient's own number of days.",
+    "time": "C (113107): times of day stay, since dates move by whole days.",
+    "text": "C (113105): free text keeps the words of the vocabulary only.",
+    "inside": "C (113105): a sequence keeps its frame, and each attribute inside goes by its own rule.",
+    "type": "X/Z, X/D, X/Z/D, Z/D, X/Z/U*: removed, emptied or a dummy, by the attribute's type in the kind of object.",
+    "D": "D: a dummy value of the same kind; a sequence is emptied.",
+    "Z": "Z: emptied.",
+    "X": "X: removed.",
+    "new": "X: removed. Attributes of edition 2026c that have no keyword in our dictionary yet.",
+    "anchor": "Dates of devices, and dates known to the public or shared by patients: never shifted with a patient's\n"
+    "# dates, since they would betray by how much. They go as the Basic Profile says.",
+    "beyond": "Not in the table, yet able to name a person, place, order or device, or to carry removed values along.",
+    "code": "Codes: kept if they are well-formed codes of a public scheme, else handled as free text.",
+    "kept": "The picture, and the tables of grey values and colours that it needs.",
+    "pattern": "X: curves (50xx), overlays (60xx) and private attributes (odd groups), at any depth.",
+}
+PATTERNS = (
+    "REMOVE contains:^50[0-9a-f][02468ace][0-9a-f]{4}$",
+    "REMOVE contains:^60[0-9a-f][02468ace][0-9a-f]{4}$",
+    "REMOVE contains:^[0-9a-f]{3}[13579bdf][0-9a-f]{4}$",
+)
+CODES = ("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion")
+
+
+def line_of(row: Row, options: tuple[str, ...]) -> tuple[str, str]:
+    """Return the block that a row belongs to, and its line."""
+    from bsti_submit.deid import beyond, dictionary
+    from bsti_submit.deid.plan import PSEUDONYMOUS
+    from bsti_submit.deid.table import Option, field_of
+
+    assert row.tag is not None
+    field, vrs, code = field_of(row), dictionary.vrs_of(row.tag), row.action(options)
+    if row.tag in PSEUDONYMOUS:
+        return "pseudonym", f"REPLACE {field} func:pseudonym"
+    if not row.keyword:
+        return "new", f"# {row.name}\nREMOVE {field}"
+    held = row.is_device_date or row.tag in beyond.anchors()
+    if code == "C" and Option.RETAIN_MODIFIED_DATES in row.options:
+        if held or not {"DA", "DT", "TM"} & set(vrs):
+            return "anchor", by_basic(row.basic, field)
+        if vrs == ("TM",):
+            return "time", f"KEEP {field}"
+        return "date", f"REPLACE {field} func:shift_date"
+    if code == "C" and not {"SQ", "CS", *dictionary.TEXT_VRS} & set(vrs):
+        code = row.basic  # binary, which cannot be cleaned
+    if code == "C":
+        return ("inside", f"KEEP {field}") if "SQ" in vrs else ("text", f"REPLACE {field} func:clean_text")
+    if "/" in code:
+        return "type", by_basic(code, field)
+    return code, by_basic(code, field)
+
+
+def by_basic(code: str, field: str) -> str:
+    """Return the line for a basic action."""
+    functions = {"D": "dummy", "U": "uid"}
+    if code in {"X", "Z"}:
+        return f"{'REMOVE' if code == 'X' else 'BLANK'} {field}"
+    return f"REPLACE {field} func:{functions.get(code, 'ps315')}"
 
 
 def recipe_text(name: str, options: tuple[str, ...]) -> str:
     """Return the recipe of a shipped profile."""
-    from bsti_submit.deid import dictionary
-    from bsti_submit.deid.table import EDITION, field_of, rows
+    from bsti_submit.deid import beyond, dictionary
+    from bsti_submit.deid.plan import KEPT_BINARY
+    from bsti_submit.deid.table import EDITION, ROW_COUNT, rows
 
-    blocks: dict[str, list[str]] = {}
+    temporal = "MODIFIED" if "113107" in options else "REMOVED"
+    blocks: dict[str, list[str]] = {block: [] for block in BLOCKS}
+    blocks["insert"] = ["ADD PatientIdentityRemoved YES", f"ADD LongitudinalTemporalInformationModified {temporal}"]
     for row in rows():
-        if row.tag is None:
-            continue
-        field = field_of(row)
-        vrs = dictionary.vrs_of(row.tag)
-        action = row.action(options)
-        if row.keyword in PSEUDONYMS:
-            blocks.setdefault("pseudonym", []).append(f"REPLACE {field} func:pseudonym")
-        elif row.tag >> 16 < 0x0008 or not dictionary.is_known(row.tag) or action == "X":
-            blocks.setdefault("X", []).append(f"REMOVE {field}")
-        elif action == "Z":
-            blocks.setdefault("Z", []).append(f"BLANK {field}")
-        elif action == "D":
-            sequence = "SQ" in vrs
-            blocks.setdefault("D", []).append(f"BLANK {field}" if sequence else f"REPLACE {field} func:dummy")
-        elif action == "U":
-            blocks.setdefault("U", []).append(f"REPLACE {field} func:uid" if "UI" in vrs else f"REMOVE {field}")
-        elif action == "C" and row.is_device_date:
-            blocks.setdefault("C device", []).append(f"REMOVE {field}")
-        elif action == "C":
-            blocks.setdefault("C", []).append(_clean(field, vrs))
-        elif action == "K":
-            blocks.setdefault("K", []).append(f"KEEP {field}")
-        else:
-            blocks.setdefault("IOD", []).append(
-                f"KEEP {field}" if action == "X/Z/U*" and "SQ" in vrs else _by_type(field, vrs)
-            )
-    titles = {
-        "pseudonym": "The patient: a keyed pseudonym in place of name and number.",
-        "X": "Action X: removed. Attributes newer than our dictionary are removed as well.",
-        "Z": "Action Z: emptied.",
-        "D": "Action D: replaced by a dummy of the same kind; sequences are emptied.",
-        "U": "Action U: replaced by a new UID, the same wherever the old one stands.",
-        "C": "Action C under the options claimed: text keeps allowed words only, dates are shifted, times of day stay.",
-        "C device": "Dates of devices, and the zone: removed, since they would betray the shift across patients.",
-        "K": "Action K: kept.",
-        "IOD": "X/Z, X/D, X/Z/D, Z/D, X/Z/U*: by the type of the attribute in the kind of object.",
-    }
+        if row.tag is not None:
+            block, line = line_of(row, options)
+            blocks[block].append(line)
+    unlisted = sorted(beyond.identifying() | {tag for tag in beyond.anchors() if not _listed(tag)})
+    blocks["beyond"] = [f"REMOVE {dictionary.label(tag)}" for tag in unlisted]
+    blocks["code"] = [f"REPLACE {keyword} func:clean_code" for keyword in CODES]
+    blocks["kept"] = [f"KEEP {dictionary.label(tag)}" for tag in sorted(KEPT_BINARY)]
+    blocks["pattern"] = list(PATTERNS)
     lines = [
         "FORMAT dicom",
         "",
-        f"# {name}: PS3.15 Table E.1-1, edition {EDITION}, under the options {', '.join(options)}.",
-        "# One line for each row of the table. The four rows that are patterns (curves, overlay data, overlay comments,",
-        "# private attributes) need no line: whatever the profile does not name and the standard does not list is removed.",
-        "# Made by tools/generate.py; change the table or the options, not this file.",
+        f"# {name}: DICOM PS3.15 Table E.1-1, edition {EDITION}, {ROW_COUNT} rows, under the options {', '.join(options)}.",
+        "# Each block says which action code of the table it carries out. In deid's language: ADD writes, KEEP leaves,",
+        "# REMOVE takes away, BLANK empties, REPLACE puts something else. A rule holds in nested sequences as well.",
+        "# What no line names: an attribute of the standard keeps numbers and coded strings, its text is cleaned, its",
+        "# dates and UIDs are replaced, its names and addresses removed; anything else is removed.",
+        "# Written by tools/generate.py from the table: change that, not this file.",
         "",
         "%header",
     ]
-    for block, title in titles.items():
-        if block in blocks:
-            lines += ["", f"# {title}", *sorted(blocks[block])]
+    for block, title in BLOCKS.items():
+        if blocks[block]:
+            count = sum(1 for _ in blocks[block])
+            lines += ["", f"# {title} ({count})", *blocks[block]]
     return "\n".join(lines) + "\n"
 
 
-def _clean(field: str, vrs: tuple[str, ...]) -> str:
-    if "SQ" in vrs or "TM" in vrs:
-        return f"KEEP {field}"
-    if set(vrs) & {"DA", "DT"}:
-        return f"REPLACE {field} func:shift_date"
-    if set(vrs) & {"LO", "LT", "SH", "ST", "UC", "UT"}:
-        return f"REPLACE {field} func:clean_text"
-    return f"REMOVE {field}"
+def _listed(tag: int) -> bool:
+    from bsti_submit.deid.table import row_for
+
+    return row_for(tag) is not None
 
 
-def _by_type(field: str, vrs: tuple[str, ...]) -> str:
-    return f"REMOVE {field}" if "SQ" in vrs else f"REPLACE {field} func:ps315"
+def allow_list_text(name: str) -> str:
+    """Return profiles/NAME/allow-list.json."""
+    from bsti_submit.deid.profile import export_allow_list, load_profile
+
+    return json.dumps(export_allow_list(load_profile(name)), separators=(",", ":")) + "\n"
+
+
+def conformance_text() -> str:
+    """Return docs/conformance.md."""
+    from bsti_submit.deid.describe import conformance
+    from bsti_submit.deid.profile import load_profile
+
+    return conformance([load_profile(name) for name in PROFILES])
 
 
 def main() -> None:
     """Write everything."""
-    data = ROOT / "bsti_submit" / "deid" / "data"
-    digests = []
     for name, options in PROFILES.items():
         path = ROOT / "profiles" / name / "recipe.dicom"
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(recipe_text(name, options), "utf-8", newline="\n")
-        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
-    (data / "linted-recipes.txt").write_text("\n".join(digests) + "\n", "ascii", newline="\n")
-    from bsti_submit.deid.describe import conformance
-    from bsti_submit.deid.profile import export_allow_list, load_profile
-
     for name in PROFILES:
-        profile = load_profile(name)
-        text = json.dumps(export_allow_list(profile), separators=(",", ":")) + "\n"
-        (profile.folder / "allow-list.json").write_text(text, "ascii", newline="\n")
-    statement = conformance([load_profile(name) for name in PROFILES])
-    (ROOT / "docs" / "conformance.md").write_text(statement, "utf-8", newline="\n")
+        path = ROOT / "profiles" / name / "allow-list.json"
+        path.write_text(allow_list_text(name), "ascii", newline="\n")
+    (ROOT / "docs" / "conformance.md").write_text(conformance_text(), "utf-8", newline="\n")
 
 
 if __name__ == "__main__":

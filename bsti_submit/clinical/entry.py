@@ -1,7 +1,7 @@
 """What people type, in a manifest's cell or at a prompt → pieces of a record.
 
-Both ways in read the same words with the same functions; each raises `ProblemError`, whose message repeats numbers
-and known words only.
+Both ways in read the same words with the same functions; each raises `ProblemError`, whose message repeats
+numbers and known words only.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def complaint(code: str, path: str, message: str) -> ProblemError:
 
 
 def read_absent(text: str) -> str | None:
-    """Return the reason that ``nd``, ``p``, ``u``, ``w``, ``na`` or a reason's own word stands for, else None."""
+    """Return the reason that ``nd``, ``p``, ``u``, ``w``, ``na`` or its own word stands for, else None."""
     word = text.strip().casefold()
     return ABSENT_KEYS.get(word) or (word if word in ABSENT_LABELS else None)
 
@@ -192,8 +192,8 @@ def read_days(text: str, path: str, index_date: Identified[date] | None = None) 
     Parameters
     ----------
     text
-        ``-1``, ``+3``, ``0``; or ``03/04/2020`` (day first), ``2020-04-03``, ``3 Apr 2020``. A date is turned into
-        days and forgotten.
+        ``-1``, ``+3``, ``0``; or ``03/04/2020`` (day first), ``2020-04-03``, ``3 Apr 2020``. A date is
+        turned into days and forgotten.
     path
         The field with its index, for the message.
     index_date

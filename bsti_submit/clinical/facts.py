@@ -1,7 +1,7 @@
-"""What the headers and the folder say about the patient and the studies: the other side of the wrong-patient guard.
+"""What the headers and the folder say about patient and studies, to hold a record against.
 
-Everything that could identify stays `Identified` or inside a callable; only age classes, day offsets and modalities
-come out.
+Everything that could identify stays `Identified` or inside a callable; only age classes, day offsets and
+modalities come out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from bsti_submit.phi import Identified
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from bsti_submit.identifiers import Hit
+
 SUFFIX_LENGTH = 3
 SHORTEST_ID = 4
 SHORTEST_WORD = 3
@@ -29,14 +31,6 @@ _PLACEHOLDER_YEARS = (1800, 1900)
 _AGE_STRING = re.compile(r"(\d{3})([DWMY])\Z", re.ASCII)
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})\Z", re.ASCII)
 _MODALITIES = {"CT": "CT", "CR": "CXR", "DX": "CXR", "MR": "MR", "PT": "PET-CT"}
-
-
-class Hit(Protocol):
-    """What a search for identifiers finds: the kind of identifier, and where."""
-
-    @property
-    def kind(self) -> str:
-        """A short name of the kind, such as ``nhs-number``."""
 
 
 class FindIdentifiers(Protocol):
@@ -51,7 +45,8 @@ class HeaderAge:
     """The age in completed years that the headers give for the index study.
 
     ``years`` is offered at the prompt; it is None where the headers contradict themselves or are vague.
-    ``ranges`` are the ages, ends included, that do not contradict the headers. ``source`` is the schema's word.
+    ``ranges`` are the ages, ends included, that do not contradict the headers. ``source`` is the schema's
+    word.
     """
 
     years: Identified[int] | None
@@ -168,7 +163,8 @@ def parse_age_string(text: Identified[str]) -> int | None:
     Returns
     -------
     int or None
-        ``045Y`` → 45, ``018M`` → 1, ``011M`` → 0. None for ``000Y``, which is a dummy, and for anything malformed.
+        ``045Y`` → 45, ``018M`` → 1, ``011M`` → 0. None for ``000Y``, which is a dummy, and for anything
+        malformed.
     """
     found = _AGE_STRING.match(text.reveal().strip("\0 "))
     if found is None:
@@ -198,8 +194,8 @@ def header_age(
     Returns
     -------
     HeaderAge or None
-        None if the headers give no usable age. A birth date on 1 January may be a year only, so the age may be one
-        less; the person is asked. So it is when birth date and age differ by more than a year.
+        None if the headers give no usable age. A birth date on 1 January may be a year only, so the age may
+        be one less; the person is asked. So it is when birth date and age differ by more than a year.
     """
     stated = parse_age_string(patient_age)
     born = read_date(birth_date)
@@ -247,7 +243,9 @@ def suffix_matcher(patient_id: Identified[str]) -> Callable[[str], bool | None]:
 
 
 def own_words_matcher(values: Iterable[Identified[str]]) -> Callable[[str], bool]:
-    """Return a search for this patient's own words: every run of three or more letters or digits of some headers.
+    """Return a search for this patient's own words.
+
+    Every run of three or more letters or digits of some headers.
 
     Parameters
     ----------

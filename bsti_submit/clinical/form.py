@@ -44,7 +44,10 @@ USUAL_ONSET_DAYS = 60
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A measured metric: unit, plausible range (outside is refused) and reference range (outside is flagged)."""
+    """A measured metric.
+
+    Unit, plausible range (outside is refused) and reference range (outside is flagged).
+    """
 
     unit: str
     shown: str
@@ -90,29 +93,58 @@ LABELS: dict[str, str] = {
 
 EXPLAIN: dict[str, str] = {
     "index_imaging": "The kind of study that this case is about: CT, CXR (a radiograph) or MR.",
-    "age": "Completed years on the day of the imaging. 90 and over are stored together as 90+. "
-    "Type u if it is not known, w if it may not be shared.",
-    "sex": "M, F or O (other), as the hospital record has it. Numbers are refused because codes differ between systems.",
-    "symptom_onset": "How many days after the first symptom the images were taken; negative if before. "
-    "Type a date and it is turned into days and forgotten. Type none for a patient without symptoms.",
-    "white_cell_count": "The total white cell count nearest to the imaging. Add the unit if it is not x10^9/L, "
-    "and the sample day as @-1 (one day before the imaging), @0 or a date.",
-    "crp": "The CRP nearest to the imaging. Add the unit if it is not mg/L, and the sample day as @-1, @0 or a date. "
-    "Type <5 if the laboratory did.",
-    "po2": "The oxygen pressure of a blood gas, not a saturation: value, unit, sample and FiO2, "
-    "such as 8.3 kPa arterial 0.28. Type nd if no blood gas was taken.",
-    "po2.sample": "Where the blood gas came from. A venous pO2 says little about oxygenation, so it must be told apart.",
-    "po2.fio2": "The fraction of inspired oxygen when the sample was taken: 0.21 or air, 0.28, or 28%. "
-    "A flow in litres belongs to SpO2.",
-    "spo2": "Oxygen saturation by pulse oximeter in per cent, with the oxygen given: 91 air, 94 0.28, or 94 2 l/min.",
+    "age": (
+        "Completed years on the day of the imaging. 90 and over are stored together as 90+. Type u if it "
+        "is not known, w if it may not be shared."
+    ),
+    "sex": (
+        "M, F or O (other), as the hospital record has it. Numbers are refused because codes differ "
+        "between systems."
+    ),
+    "symptom_onset": (
+        "How many days after the first symptom the images were taken; negative if before. Type a date and "
+        "it is turned into days and forgotten. Type none for a patient without symptoms."
+    ),
+    "white_cell_count": (
+        "The total white cell count nearest to the imaging. Add the unit if it is not x10^9/L, and the "
+        "sample day as @-1 (one day before the imaging), @0 or a date."
+    ),
+    "crp": (
+        "The CRP nearest to the imaging. Add the unit if it is not mg/L, and the sample day as @-1, @0 or "
+        "a date. Type <5 if the laboratory did."
+    ),
+    "po2": (
+        "The oxygen pressure of a blood gas, not a saturation: value, unit, sample and FiO2, such as 8.3 "
+        "kPa arterial 0.28. Type nd if no blood gas was taken."
+    ),
+    "po2.sample": (
+        "Where the blood gas came from. A venous pO2 says little about oxygenation, so it must be told apart."
+    ),
+    "po2.fio2": (
+        "The fraction of inspired oxygen when the sample was taken: 0.21 or air, 0.28, or 28%. A flow in "
+        "litres belongs to SpO2."
+    ),
+    "spo2": (
+        "Oxygen saturation by pulse oximeter in per cent, with the oxygen given: 91 air, 94 0.28, or 94 2 "
+        "l/min."
+    ),
     "indication": "Why the imaging was asked for. Choose a number; other asks for a few words.",
-    "indication.text": "Up to 120 characters, without names, dates, numbers or places that could identify anybody.",
+    "indication.text": (
+        "Up to 120 characters, without names, dates, numbers or places that could identify anybody."
+    ),
     "rt_pcr": "The RT-PCR result for this illness. Lateral flow tests do not count.",
-    "rt_pcr.tests": "Each test and its sample day: neg -4, pos +1 means negative four days before the imaging and "
-    "positive one day after. Add upper, lower or saliva for the specimen.",
-    "prior_imaging": "Earlier chest imaging of this patient and how many days before: CXR 4, CT 400. "
-    "Add the earlier case id if it was sent to the registry.",
-    "reporting.ct_bsti": "The BSTI category of the CT, as reported. It is a reader's opinion; leave it out if in doubt.",
+    "rt_pcr.tests": (
+        "Each test and its sample day: neg -4, pos +1 means negative four days before the imaging and "
+        "positive one day after. Add upper, lower or saliva for the specimen."
+    ),
+    "prior_imaging": (
+        "Earlier chest imaging of this patient and how many days before: CXR 4, CT 400. Add the earlier "
+        "case id if it was sent to the registry."
+    ),
+    "reporting": "What the report says of the images.",
+    "reporting.ct_bsti": (
+        "The BSTI category of the CT, as reported. It is a reader's opinion; leave it out if in doubt."
+    ),
     "reporting.cxr_bsti": "The BSTI category of the radiograph, as reported.",
     "reporting.severity": "How severe the reporter thought the disease on these images.",
     "outcome": "What became of the patient, if it is known.",

@@ -29,7 +29,8 @@ class Problem:
     code
         Stable and short, such as ``E-UNIT``.
     path
-        Where it is, in the names of the clinical schema, such as ``rt_pcr.tests[0].day``; empty for the whole.
+        Where it is, in the names of the clinical schema, such as ``rt_pcr.tests[0].day``; empty for the
+        whole.
     message
         Plain English, safe to print and to log.
     hint

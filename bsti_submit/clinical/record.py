@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class ClinicalRecord:
     """A de-identified clinical record that passed every rule; made by `validate` alone.
 
-    Two are equal when their canonical JSON is. ``notes`` are for the person who made it and are no part of it.
+    Two are equal when their canonical JSON is. ``notes`` are for the person who made it and are no part of
+    it.
     """
 
     _canonical: bytes = field(repr=False)
@@ -60,8 +61,8 @@ def validate(
     raw
         What `sources.json_file` parsed, a manifest row or the dialogue made, or an earlier record's ``data``.
     context
-        The facts of the headers and the folder. Without it nothing is compared with images, and rule ids of the
-        wrong-patient guard stay in ``confirmed`` as they are.
+        The facts of the headers and the folder. Without it nothing is compared with images, and rule ids of
+        the wrong-patient guard stay in ``confirmed`` as they are.
     id_suffix
         The last three characters of the hospital number, where a manifest gives them: compared, never stored.
 
@@ -72,8 +73,8 @@ def validate(
 
     Notes
     -----
-    With a context, a listed prior that does not say whether it is ``included`` is included if the folder holds
-    it; and ``confirmed`` keeps only rules that were tripped.
+    With a context, a listed prior that does not say whether it is ``included`` is included if the folder
+    holds it; and ``confirmed`` keeps only rules that were tripped.
     """
     tree, found = plain_tree(raw)
     problems = list(found)
@@ -121,7 +122,10 @@ def accept(
 
 
 def suffix_problem(id_suffix: Identified[str], context: Context | None) -> Problem | None:
-    """Compare the end of the hospital number with the headers. Where it cannot be compared, that is a problem too."""
+    """Compare the end of the hospital number with the headers.
+
+    Where it cannot be compared, that is a problem too.
+    """
     if context is None:
         return None
     answer = None if context.suffix_matches is None else context.suffix_matches(id_suffix.reveal())
@@ -141,7 +145,10 @@ def suffix_problem(id_suffix: Identified[str], context: Context | None) -> Probl
 
 
 def suffix_form_problem(text: str) -> Problem | None:
-    """Return a problem if a text is not just three letters or digits: the whole number is not wanted anywhere."""
+    """Return a problem if a text is not just three letters or digits.
+
+    The whole number is not wanted anywhere.
+    """
     if len(text) == SUFFIX_LENGTH and text.isalnum():
         return None
     return Problem(
@@ -222,7 +229,8 @@ def _unconfirmed(tree: Tree, context: Context | None, notes: list[Note]) -> list
     if set(given) - set(kept):
         notes.append(Note("notice", "confirmed", "rules that no value tripped were left out."))
     if kept:
-        tree["confirmed"] = list[Json](kept)
+        listed: list[Json] = [*kept]
+        tree["confirmed"] = listed
     else:
         tree.pop("confirmed", None)
     return [rules.doubt_problem(doubt) for doubt in raised if doubt.rule not in given]

@@ -1,7 +1,7 @@
 """What a schema cannot say: rules S1 to S9 over a record whose structure is sound.
 
-Every function takes the tree of `structure.plain_tree`; a metric that is missing (because it was already found
-wrong) is passed over, so that a person sees all mistakes at once.
+Every function takes the tree of `structure.plain_tree`; a metric that is missing (because it was already
+found wrong) is passed over, so that a person sees all mistakes at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from bsti_submit.clinical.facts import INDEX_MODALITIES
 from bsti_submit.clinical.form import (
     ADULT,
-    CONFIRMATIONS,
     QUANTITIES,
     ROOM_AIR,
     SEA_LEVEL_KPA,
@@ -46,17 +45,15 @@ class Doubt(NamedTuple):
 
 def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
     """Return what rules S1, S2, S3, S6, S7 and S8, and the days, find wrong."""
-    return tuple(
-        [
-            *_po2_possible(tree),
-            *_pcr_status(tree),
-            *_indication(tree, context),
-            *_modalities(tree),
-            *_priors(tree, context),
-            *_conversions(tree),
-            *_index_modality(tree, context),
-            *_days(tree, context),
-        ]
+    return (
+        *_po2_possible(tree),
+        *_pcr_status(tree),
+        *_indication(tree, context),
+        *_modalities(tree),
+        *_priors(tree, context),
+        *_conversions(tree),
+        *_index_modality(tree, context),
+        *_days(tree, context),
     )
 
 
@@ -102,7 +99,7 @@ def doubt_problem(doubt: Doubt) -> Problem:
 
 def warnings(tree: Tree) -> tuple[Note, ...]:
     """Return reference flags and rule S5: abnormal is the point of the registry, so they stop nothing."""
-    return tuple([*_reference_flags(tree), *_unusual_days(tree)])
+    return (*_reference_flags(tree), *_unusual_days(tree))
 
 
 def derived_status(results: list[str]) -> str:
@@ -164,8 +161,8 @@ def _po2_possible(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PO2-IMPOSSIBLE",
             "po2",
-            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} kPa at sea "
-            "level). Check the unit (mmHg?) and the FiO2.",
+            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} "
+            "kPa at sea level). Check the unit (mmHg?) and the FiO2.",
         )
 
 
@@ -180,7 +177,8 @@ def _pcr_status(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PCR-MISMATCH",
             "rt_pcr",
-            f"status is '{rt_pcr.get('status')}' but the listed tests give '{derived}'. Correct the status or the tests.",
+            f"status is '{rt_pcr.get('status')}' but the listed tests give '{derived}'. Correct the status "
+            "or the tests.",
         )
 
 
@@ -224,8 +222,8 @@ def _priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
             yield Problem(
                 "E-PRIOR-MISSING",
                 f"prior_imaging.studies[{index}]",
-                f"the folder holds no {study.get('modality')} from {study.get('days_before')} days before the imaging. "
-                "Correct the entry, or say that it is not included.",
+                f"the folder holds no {study.get('modality')} from {study.get('days_before')} days before "
+                "the imaging. Correct the entry, or say that it is not included.",
             )
 
 
@@ -242,7 +240,8 @@ def _conversions(tree: Tree) -> Iterator[Problem]:
             yield Problem(
                 "E-CONVERT",
                 metric,
-                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. Correct one of them.",
+                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. "
+                "Correct one of them.",
             )
 
 
@@ -258,12 +257,13 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         yield Problem(
             "E-INDEX-MODALITY",
             "index_imaging",
-            f"the record is about a {stated}, but the index study in the folder is a {context.index_modality}.",
+            f"the record is about a {stated}, but the index study in the folder is a "
+            f"{context.index_modality}.",
         )
 
 
-def _each_day(tree: Tree) -> Iterator[tuple[str, int, bool]]:
-    """Yield (path, days after the imaging, whether a patient must be born by then) for everything that has a day."""
+def _each_day(tree: Tree) -> Iterator[tuple[str, int]]:
+    """Yield path and days after the imaging of everything that has a day."""
     for metric in LAB_METRICS:
         yield from _one_day(f"{metric}.day", _part(tree, metric).get("day"), 1)
     for index, test in enumerate(_items(_part(tree, "rt_pcr"), "tests")):
@@ -274,9 +274,9 @@ def _each_day(tree: Tree) -> Iterator[tuple[str, int, bool]]:
     yield from _one_day("outcome.day", _part(tree, "outcome").get("day"), 1)
 
 
-def _one_day(path: str, value: Json, sign: int) -> Iterator[tuple[str, int, bool]]:
+def _one_day(path: str, value: Json, sign: int) -> Iterator[tuple[str, int]]:
     if isinstance(value, int) and not isinstance(value, bool):
-        yield path, value * sign, True
+        yield path, value * sign
 
 
 def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
@@ -284,7 +284,7 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
     if context is None:
         return
     lived, since = context.days_lived, context.days_since
-    for path, day, _ in _each_day(tree):
+    for path, day in _each_day(tree):
         if lived is not None and -day > lived:
             yield Problem(
                 "E-DAY", path, "this is before the patient was born. Check the day and the patient."

@@ -1,7 +1,7 @@
-"""Any parsed JSON value → a tree of plain types with exact decimals, and every breach of the schema in plain words.
+"""Any parsed JSON → a tree of plain types with exact decimals, and every breach of the schema in plain words.
 
-The structure is checked by JSON Schema (2020-12). The library's own messages quote values, so none is used: ours
-come from the table in `wording`, by path and keyword.
+The structure is checked by JSON Schema (2020-12). The library's own messages quote values, so none is used:
+ours come from the table in `wording`, by path and keyword.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bsti_submit.model import normalise_case_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Json: TypeAlias = "None | bool | int | float | Decimal | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | Decimal | str | list[Json] | dict[str, Json] | None"
 Tree: TypeAlias = "dict[str, Json]"
 
 SCHEMA_VERSION = "1.0"
@@ -36,7 +36,10 @@ _TYPOGRAPHY = str.maketrans(
 
 
 class BadNumber:
-    """Stands in a parsed tree for a number that cannot be a value: NaN, Infinity, or one too long to store."""
+    """Stands in a parsed tree for a number that cannot be a value.
+
+    NaN, Infinity, or one too long to store.
+    """
 
 
 class RepeatedNames(dict[str, object]):
@@ -96,12 +99,10 @@ def _copy(raw: object, path: str, depth: int, problems: list[Problem]) -> Json:
         )
         return None
     if isinstance(raw, dict):
-        for name in getattr(raw, "repeated", ()):
-            problems.append(
-                Problem(
-                    "E-DUPLICATE", _join(path, shown_name(name)), "this name occurs twice. Keep one of them."
-                )
-            )
+        problems.extend(
+            Problem("E-DUPLICATE", _join(path, shown_name(name)), "this name occurs twice. Keep one of them.")
+            for name in getattr(raw, "repeated", ())
+        )
         return {
             str(name): _copy(value, _join(path, shown_name(name)), depth + 1, problems)
             for name, value in raw.items()
@@ -139,7 +140,9 @@ def _copy_number(raw: object, path: str, problems: list[Problem]) -> Json:
 
 
 def tidy(tree: Json) -> tuple[Json, tuple[Note, ...]]:
-    """Forgive what can be read in one way only: letter case of units, typographic quotes, the form of case ids.
+    """Forgive what can be read in one way only.
+
+    Letter case of units, typographic quotes, the form of case ids.
 
     Returns
     -------
@@ -190,8 +193,11 @@ def structural_problems(tree: Json) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: order.get(problem.group, len(order))))
 
 
-def _translate(error: Any) -> Iterator[Problem]:
-    """Turn one library error into ours: the path with indices, the keyword, and the name that is missing or extra."""
+def _translate(error: Any) -> Iterator[Problem]:  # noqa: C901 - one branch a keyword
+    """Turn one library error into ours.
+
+    The path with indices, the keyword, and the name that is missing or extra.
+    """
     steps = list(error.absolute_path)
     path = _path(steps)
     key = ".".join("[]" if isinstance(step, int) else str(step) for step in steps).replace(".[]", "[]")

@@ -122,7 +122,10 @@ def fold_case(metric: str, text: str) -> str:
 
 
 def known_unit(text: object) -> str:
-    """Return a unit for a message: itself if it is one that people write, else nothing. It may be free text."""
+    """Return a unit for a message: itself if it is one that people write, else nothing.
+
+    It may be free text.
+    """
     if not isinstance(text, str):
         return ""
     folded = _fold(text.strip())

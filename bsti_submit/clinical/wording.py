@@ -1,7 +1,7 @@
 """The message table: (path, keyword) of the schema → code, place and words.
 
-Keyed on the schema's own paths and keywords, never on a library's message. ``{value}`` is filled only with numbers
-and with words of the schema itself.
+Keyed on the schema's own paths and keywords, never on a library's message. ``{value}`` is filled only with
+numbers and with words of the schema itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ SEX_AMBIGUOUS = (
     "'{value}' is ambiguous. Use M, F or O; numeric codes differ between NCCID (0=F, 1=M) and the NHS "
     "(1=M, 2=F) and are not accepted."
 )
-UNKNOWN_FIELD = "this field is not part of the schema and was not read. Clinical metrics must not carry names, dates or identifiers."
+UNKNOWN_FIELD = (
+    "this field is not part of the schema and was not read. "
+    "Clinical metrics must not carry names, dates or identifiers."
+)
 RANGE_ADVICE = "Check the value and the unit on the report."
 FIO2 = "FiO2 is a fraction from 0.21 (air) to 1.00; 28% is 0.28. A flow in litres belongs to SpO2."
 _REASONS = units.either(tuple(ABSENT_LABELS))
@@ -39,7 +42,10 @@ _BOTH = 'has both a value and "absent". Keep one.'
 _NO_VALUE = "has details such as a unit or a day, but no value for them. Give the value or remove them."
 _ABSENT = f'"absent" is one of {_REASONS}.'
 _ABSENT_DEMOGRAPHIC = f'"absent" is {units.either(DEMOGRAPHIC_ABSENT)} here.'
-_TEXT = "give 3 to 120 plain letters, digits and simple punctuation, without accents or symbols. The text was not saved."
+_TEXT = (
+    "give 3 to 120 plain letters, digits and simple punctuation, without accents or symbols. "
+    "The text was not saved."
+)
 
 
 def _table() -> dict[tuple[str, str], Wording]:
@@ -169,7 +175,7 @@ _BY_LAST_NAME: Mapping[tuple[str, str], Wording] = {
 }
 
 TABLE: Mapping[tuple[str, str], Wording] = _table()
-# A whole metric that is left out: "absent" is the way to say so, except where the metric has words of its own.
+# A whole metric that is left out: "absent" is the way to say so, unless the metric has its own words.
 _OPEN_METRICS = frozenset({"white_cell_count", "crp", "po2", "indication"})
 _DEMOGRAPHIC = frozenset({"age", "sex"})
 

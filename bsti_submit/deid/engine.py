@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsti_submit.deid import frames
 from bsti_submit.deid.characters import Characters, UnknownCharacterSet
+from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.plan import Action
 from bsti_submit.deid.reader import (
     DOUBLE_PIXEL_DATA,
@@ -164,8 +165,7 @@ class _Instance:
         kept[0x00120063] = encode(0x00120063, "LO", self.profile.method_text.encode("ascii", "replace")[:64])
         if codes:
             kept[0x00120064] = method_codes(codes)
-        modified = b"MODIFIED" if self.profile.date_policy == "modified" else b"REMOVED"
-        kept[0x00280303] = encode(0x00280303, "CS", modified)
+        kept[0x00280303] = encode(0x00280303, "CS", self.profile.temporal_information.encode("ascii"))
 
     def _pixels(self, parsed: Parsed, layout: PixelLayout) -> Pixels | None | Refusal:
         if parsed.transfer_syntax_uid not in NATIVE | frames.ENCAPSULATED:
@@ -252,6 +252,14 @@ class _Instance:
             self.counts["emptied"] += 1
             return encode(tag, vr, b"")
         if action is Action.KEEP:
+            if vr == "CS" and rule.value == "coded":
+                text = bytes(value).strip(b" \0").decode("ascii", "replace").upper()
+                known = self.profile.coded_terms.cleaned(text)
+                if known != text:
+                    self.counts["cleaned"] += 1
+                    value, raw = memoryview(known.encode("ascii")), None
+                if not known.strip("\\ "):
+                    return self._filled(rule, tag, vr, text)
             return self._keep(tag, vr, stated, value, raw, characters)
         if action is Action.DUMMY:
             self.counts["dummy"] += 1
@@ -266,10 +274,16 @@ class _Instance:
             return self._uids(tag, vr, value)
         text = characters.decode(value, vr, guess=action is Action.CLEAN_TEXT)
         if action is Action.SHIFT_DATE:
-            return self._dates(tag, vr, text, rule.value)
+            return self._dates(rule, tag, vr, text)
         self.counts["cleaned"] += 1
-        cleaned = "\\".join(self._clean(part, vr) for part in _parts(text, vr))
-        return encode(tag, vr, self._encoded(cleaned.rstrip("\\")))
+        cleaned = "\\".join(self._clean(part, vr, rule.value) for part in _parts(text, vr)).rstrip("\\")
+        return encode(tag, vr, self._encoded(cleaned)) if cleaned else self._filled(rule, tag, vr, text)
+
+    @staticmethod
+    def _filled(rule: Rule, tag: int, vr: str, text: str) -> Buffer:
+        """Return what stands where nothing of a value is left: a dummy where the IOD demands one, else nothing."""
+        wanted = rule.otherwise is Action.DUMMY and text.strip(" \0\\") != ""
+        return encode(tag, vr, DUMMIES[vr].encode() if wanted else b"")
 
     def _sequence(
         self,
@@ -338,15 +352,19 @@ class _Instance:
         replaced = [part if not part or is_registered(part) else self.scope.uid(part) for part in map(_bare, parts)]
         return encode(tag, vr, "\\".join(replaced).encode("ascii"))
 
-    def _dates(self, tag: int, vr: str, text: str, argument: str) -> Buffer:
+    def _dates(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
         days = self.scope.shift_days
-        if (literal := _LITERAL_DAYS.fullmatch(argument)) is not None:
+        if (literal := _LITERAL_DAYS.fullmatch(rule.value)) is not None:
             days = -int(literal[1])
         moved = [shifted(part.strip(" \0"), vr, days) for part in text.split("\\")]
         self.counts["date" if any(moved) or not text.strip(" \0") else "bad date"] += 1
-        return encode(tag, vr, "\\".join(moved).encode("ascii") if any(moved) else b"")
+        if not any(moved):
+            return self._filled(rule, tag, vr, text)
+        return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
-    def _clean(self, text: str, vr: str) -> str:
+    def _clean(self, text: str, vr: str, kind: str) -> str:
+        if kind == "code" and is_public_code(text.strip()) and not self._names_somebody(text):
+            return text.strip()
         cleaned = self.profile.descriptors.clean(text, self.known)
         longest = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}.get(vr)
         return cleaned if longest is None else cleaned[:longest].rstrip()

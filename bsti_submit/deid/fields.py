@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 EXPANDERS = ("contains", "startswith", "endswith", "except", "select", "fields")
 """The words before a colon that deid knows, less ``values``, which we refuse."""
 
+_SYNONYMS = {"regex": "contains", "allexcept": "except", "group": "select:group", "vr": "select:VR"}
+
 _BARE_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _TAG = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)")
 _LOOSE_TAG = re.compile(r"\(?\s*(?:0x)?([0-9A-Fa-f]{4})\s*,?\s*(?:0x)?([0-9A-Fa-f]{4})\s*\)?")
@@ -30,6 +32,7 @@ _PRIVATE = re.compile(r'\(?([0-9A-Fa-f]{4}),"([^"]*)",([0-9A-Fa-f]{2})\)?')
 _REPEATING = re.compile(r"\(?[56]0[xX]{2},?[0-9A-Fa-fxX]{4}\)?")
 _CASED_ESCAPE = re.compile(r"\\[A-Z]")
 _DIGITS_ONLY = re.compile(r"[0-9]+")
+_UNLISTED = re.compile(r"""["\[{.\\]|__""")
 _EXPANDER = re.compile(r'^([^:"]*(?:"[^"]*"[^:"]*)*):(.*)$')
 
 
@@ -250,9 +253,8 @@ def _expanded(expander: str, expression: str, lists: dict[str, tuple[Field, ...]
         return AnyOf(lists[expression])
     if expander not in EXPANDERS:
         near = difflib.get_close_matches(expander.lower(), EXPANDERS, n=1, cutoff=0.5)
-        raise FieldError(
-            f"{expander}: is not an expander that deid knows", f"{near[0]}:{expression}" if near else ""
-        )
+        found = _SYNONYMS.get(expander.lower()) or (near[0] if near else "")
+        raise FieldError(f"{expander}: is not an expander that deid knows", f"{found}:{expression}" if found else "")
     if not expression:
         raise FieldError(f"nothing stands after {expander}:")
     if expander == "select":
@@ -301,11 +303,7 @@ def can_match(field: Field) -> bool:
         if group & 1 or group in {0x5000, 0x6000} or dictionary.is_overlay(group << 16):
             return True
         return any(tag >> 16 == group for tag in dictionary.tags())
-    if any(field.matches(Element((), tag, "")) for tag in dictionary.tags()):
-        return True
     # An expression may mean private or repeating elements, or children of a named sequence.
-    return _mentions_unlisted(field.expression.pattern)
-
-
-def _mentions_unlisted(pattern: str) -> bool:
-    return '"' in pattern or "__" in pattern or re.search(r"[\[({.\\]", pattern) is not None
+    if _UNLISTED.search(field.expression.pattern):
+        return True
+    return any(field.matches(Element((), tag, "")) for tag in dictionary.tags())

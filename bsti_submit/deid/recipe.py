@@ -1,104 +1,52 @@
-"""A recipe in deid's language, read strictly: every line is understood, or the recipe runs nowhere.
+"""A recipe: the text of deid's language that a site writes, read strictly, then held against deid's own parser.
 
-deid drops what it does not know: a misspelt keyword, an action in the wrong case, a comment behind a value. The
-identifier then stays and nothing is said. Here each is a `Problem` with its line and the nearest right spelling, and all
-are told at once. What deid itself parses from the text must then equal what we read.
+The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and late:
+that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import io
-import logging
-import re
+import warnings
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
-from bsti_submit.deid import dictionary
-from bsti_submit.deid.fields import (
-    AllFields,
-    ExactField,
-    Field,
-    FieldError,
-    PatternField,
-    PrivateField,
-    can_match,
-    parse_field,
-)
+from bsti_submit.deid import recipe_checks, recipe_reader
+from bsti_submit.deid.recipe_reader import ActionLine, Problem
 from bsti_submit.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-ACTIONS: Final = ("ADD", "BLANK", "JITTER", "KEEP", "REMOVE", "REPLACE")
-SECTIONS: Final = ("header", "fields", "filter", "labels", "values")
-FUNCTIONS: Final = ("clean_text", "dummy", "ps315", "pseudonym", "shift_date", "uid")
-"""What ``func:`` can name. See docs/recipes.md."""
-DEID_FUNCTIONS: Final = {
-    "basic_uuid": "uid",
-    "dicom_uuid": "uid",
-    "pydicom_uuid": "uid",
-    "suffix_uuid": "uid",
-    "jitter": "shift_date",
-}
-"""deid's own function → ours, which is keyed where deid's is not."""
-MAX_BYTES: Final = 4 << 20
-_SHIFTABLE: Final = frozenset(("DA", "DT"))
-_NUMERIC: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_CRITERIA: Final = ("contains", "empty", "equals", "missing", "notcontains", "notequals", "present")
-_COORDINATES: Final = ("coordinates", "ctpcoordinates", "ctpkeepcoordinates", "keepcoordinates")
+    from bsti_submit.deid.recipe_filters import Condition, Label
 
+__all__ = ["ActionLine", "Problem", "Recipe", "compose_problems", "examine", "lint", "read_recipe"]
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with a recipe or profile, and the nearest right spelling if there is one."""
-
-    file: str
-    line: int
-    message: str
-    suggestion: str = ""
-
-    def __str__(self) -> str:
-        better = f" Did you mean {self.suggestion}?" if self.suggestion else ""
-        return f"{self.file}, line {self.line}: {self.message}.{better}"
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeRule:
-    """One action line. ``function`` is ours, ``literal`` a text to write, ``days`` a literal shift."""
-
-    line: int
-    action: str
-    field: Field
-    text: str
-    literal: str = ""
-    function: str = ""
-    days: int | None = None
+_MAX_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe that has no problems."""
+    """A recipe without a problem: the lines of ``%header`` in order, and the device rules of ``%filter``."""
 
-    rules: tuple[RecipeRule, ...]
-    filters: tuple[str, ...]
+    file: str
+    text: str
     sha256: str
+    actions: tuple[ActionLine, ...]
+    filters: Mapping[str, tuple[Label, ...]]
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of a recipe, the same whatever the line ends are."""
+    return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
 def lint(path: Path) -> tuple[Problem, ...]:
-    """Return everything that is wrong with a recipe file; nothing if it may run."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return (Problem(path.name, 0, "the recipe file is missing or cannot be read"),)
-    reader = _Reader(path.name, raw)
-    reader.read()
-    if not reader.problems and not _was_linted(raw):
-        reader.compare_with_deid(path)
-    return tuple(sorted(reader.problems, key=lambda problem: problem.line))
+    """Return every problem of a recipe file, by line, deid's own reading included; () if it may run."""
+    return examine(path)[1]
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -107,290 +55,125 @@ def read_recipe(path: Path) -> Recipe:
     Raises
     ------
     InputError
-        With every problem, one a line.
+        If it has any problem; ``details`` holds all of them, one a line.
     """
-    problems = lint(path)
+    recipe, problems = examine(path)
     if problems:
+        count = len(problems)
         raise InputError(
-            "The recipe has mistakes, so it runs nowhere.",
-            details=tuple(str(problem) for problem in problems),
-            hint="See docs/recipes.md.",
+            f"the recipe has {count} problem{'' if count == 1 else 's'}, so it does not run",
+            hint="bsti-submit profile lint FILE shows them again",
+            details=tuple(map(str, problems)),
         )
-    raw = path.read_bytes()
-    reader = _Reader(path.name, raw)
-    reader.read()
-    return Recipe(tuple(reader.rules), tuple(reader.filters), hashlib.sha256(raw).hexdigest())
+    return recipe
 
 
-def _was_linted(raw: bytes) -> bool:
-    """Whether this very text has been held against deid already: importing deid takes most of a second."""
-    listed = (files("bsti_submit.deid") / "data" / "linted-recipes.txt").read_text("ascii").split()
-    return hashlib.sha256(raw).hexdigest() in listed
+def examine(path: Path) -> tuple[Recipe, tuple[Problem, ...]]:
+    """Return a recipe and every problem it has; it may run only without any."""
+    nothing = Recipe(path.name, "", "", (), {})
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return nothing, (Problem(path.name, 0, "there is no such file"),)
+    except OSError:
+        return nothing, (Problem(path.name, 0, "the file cannot be read"),)
+    if len(data) > _MAX_BYTES:
+        return nothing, (Problem(path.name, 0, "the file is too large to be a recipe"),)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return nothing, (Problem(path.name, 0, "the file is not text in UTF-8"),)
+    reading = recipe_reader.read_text(text, path.name)
+    labels = {name: tuple(each) for name, each in reading.labels.items()}
+    recipe = Recipe(path.name, text, digest(text), tuple(reading.actions), labels)
+    problems = list(reading.problems)
+    problems += recipe_checks.problems(reading.actions, path.name)
+    if not problems:
+        problems += _deid_reads(path, recipe, reading.lists)
+    return recipe, tuple(sorted(set(problems), key=lambda each: (each.line, each.message)))
 
 
-class _Reader:
-    def __init__(self, name: str, raw: bytes) -> None:
-        self.name = name
-        self.problems: list[Problem] = []
-        self.rules: list[RecipeRule] = []
-        self.filters: list[str] = []
-        self._lists: dict[str, tuple[Field, ...]] = {}
-        self._section = ""
-        self._list = ""
-        self._line = 0
-        self._format = False
-        self._raw_rules: list[tuple[str, str, str]] = []
-        try:
-            self._text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            self._text = ""
-            self._wrong("the recipe is not UTF-8 text")
-        if len(raw) > MAX_BYTES:
-            self._text = ""
-            self._wrong("the recipe is too large to be one")
-
-    def _wrong(self, message: str, suggestion: str = "") -> None:
-        self.problems.append(Problem(self.name, self._line, message, suggestion))
-
-    def read(self) -> None:
-        """Read every line and collect rules and problems."""
-        for number, whole in enumerate(self._text.splitlines(), 1):
-            self._line = number
-            line = whole.strip()
-            if not line or line.startswith("#"):
-                continue
-            if line.startswith("%"):
-                self._open(line[1:])
-            elif line.upper().startswith("FORMAT"):
-                self._read_format(line)
-            elif self._section == "header":
-                self._rule(line)
-            elif self._section == "fields":
-                self._field_list(line)
-            elif self._section == "filter":
-                self._filter_line(line)
-            elif self._section:
-                self._wrong(f"nothing under %{self._section} is ever read, so this line would do nothing")
-            else:
-                self._wrong("this line stands before any section", "%header")
-        self._line = 0
-        if not self._format:
-            self._wrong("the line FORMAT dicom is missing", "FORMAT dicom")
-        if not self.rules and not self.problems:
-            self._wrong("there is no rule under %header")
-        self._contradictions()
-
-    def _read_format(self, line: str) -> None:
-        if line == "FORMAT dicom":
-            self._format = True
-        else:
-            self._wrong("the format must be exactly this", "FORMAT dicom")
-
-    def _open(self, rest: str) -> None:
-        name, _, label = rest.strip().partition(" ")
-        label = label.strip()
-        if name not in SECTIONS:
-            near = difflib.get_close_matches(name.lower(), SECTIONS, n=1, cutoff=0.5)
-            self._wrong(f"%{name} is not a section", f"%{near[0]}" if near else "")
-            self._section = "unknown"
-            return
-        self._section = name
-        if name == "values":
-            self._wrong("%values lists are not supported: deid reads the values as regular expressions")
-        if name == "fields":
-            self._list = label
-            if not label or label in self._lists:
-                self._wrong("a %fields section needs a name of its own")
-            self._lists.setdefault(label, ())
-        if name == "filter":
-            if not label:
-                self._wrong("a %filter section needs a name")
-            elif label in self.filters:
-                self._wrong(f"%filter {label} stands twice, and deid would drop the first")
-            self.filters.append(label)
-
-    def _field_list(self, line: str) -> None:
-        action, _, field = line.partition(" ")
-        if action != "FIELD":
-            self._wrong(f"{action} is not known under %fields", "FIELD")
-            return
-        try:
-            self._lists[self._list] = (*self._lists[self._list], parse_field(field.strip(), self._lists))
-        except FieldError as error:
-            self._wrong(error.message, error.suggestion)
-
-    def _filter_line(self, line: str) -> None:
-        word = re.split(r"[ |+]+", line.lstrip("|+ "), maxsplit=1)[0]
-        if word == "LABEL" or word in _CRITERIA or word in _COORDINATES:
-            if line.startswith("||"):
-                self._wrong("deid joins a line that starts with || by AND; put the || inside one line")
-            return
-        if word.upper() in ACTIONS:
-            self._wrong(f"{word} stands under %filter, where no action is carried out", "%header")
-            return
-        near = difflib.get_close_matches(word, ("LABEL", *_CRITERIA, *_COORDINATES), n=1, cutoff=0.5)
-        if word.lower() in _COORDINATES:
-            near = [word.lower()]
-        self._wrong(f"{word} is not known under %filter, and the rule would become wider", near[0] if near else "")
-
-    def _rule(self, line: str) -> None:
-        action, _, rest = line.partition(" ")
-        if action not in ACTIONS:
-            near = action.upper() if action.upper() in ACTIONS else ""
-            near = near or next(iter(difflib.get_close_matches(action.upper(), ACTIONS, n=1, cutoff=0.5)), "")
-            self._wrong(f"{action} is not an action, and deid would skip the line", near)
-            return
-        text, value = _split_field(rest.strip())
-        if "#" in value or (text and "#" in text):
-            self._wrong("a comment behind a rule becomes part of its value; put it on a line of its own")
-            return
-        if not text:
-            self._wrong(f"{action} names no field")
-            return
-        try:
-            field = parse_field(text, self._lists)
-        except FieldError as error:
-            self._wrong(error.message, error.suggestion)
-            return
-        if not can_match(field):
-            self._wrong(f"{text} can never match anything")
-            return
-        found = self._checked(action, field, text, value)
-        if found is not None:
-            self.rules.append(found)
-            self._raw_rules.append((action, text, value))
-
-    def _checked(self, action: str, field: Field, text: str, value: str) -> RecipeRule | None:
-        vrs = dictionary.vrs_of(field.tag) if isinstance(field, ExactField) else ()
-        if action in {"KEEP", "BLANK", "REMOVE"}:
-            if value:
-                self._wrong(f"{action} takes no value")
-                return None
-            return RecipeRule(self._line, action, field, text)
-        if not value:
-            self._wrong(f"{action} needs a value")
-            return None
-        if action == "ADD":
-            return self._addition(field, text, value, vrs)
-        if vrs == ("SQ",):
-            self._wrong(f"{action} cannot write a sequence")
-            return None
-        kind, colon, name = value.partition(":")
-        if action == "JITTER":
-            return self._jitter(field, text, value, vrs)
-        if colon and kind == "var":
-            self._wrong("a variable has no value here, and deid would keep the original")
-            return None
-        if colon and kind in {"func", "deid_func"}:
-            function = self._function(kind, name)
-            return None if function is None else RecipeRule(self._line, action, field, text, function=function)
-        if colon and kind.lower() in {"var", "func", "deid_func"}:
-            self._wrong(f"{kind}: is written in lower case", f"{kind.lower()}:{name}")
-            return None
-        return self._literal(action, field, text, value, vrs)
-
-    def _literal(
-        self, action: str, field: Field, text: str, value: str, vrs: tuple[str, ...]
-    ) -> RecipeRule | None:
-        if vrs and set(vrs) <= dictionary.NUMBER_VRS and not _NUMERIC.fullmatch(value):
-            self._wrong(f"{text} is a number, and deid would keep the original instead of this text")
-            return None
-        if vrs and set(vrs) <= (dictionary.NUMBER_VRS - {"DS", "IS"}) | dictionary.BINARY_VRS:
-            self._wrong(f"{text} is stored in binary and cannot be written by a recipe")
-            return None
-        if not value.isascii():
-            self._wrong("a literal must be plain ASCII")
-            return None
-        return RecipeRule(self._line, action, field, text, literal=value)
-
-    def _addition(self, field: Field, text: str, value: str, vrs: tuple[str, ...]) -> RecipeRule | None:
-        if not isinstance(field, ExactField) or field.path is not None:
-            self._wrong("ADD needs the keyword or tag of one attribute")
-            return None
-        if "SQ" in vrs:
-            self._wrong("ADD cannot write a sequence")
-            return None
-        if value.partition(":")[0] in {"var", "func", "deid_func"}:
-            self._wrong("ADD takes a literal text only")
-            return None
-        return self._literal("ADD", field, text, value, vrs)
-
-    def _jitter(self, field: Field, text: str, value: str, vrs: tuple[str, ...]) -> RecipeRule | None:
-        if vrs and not set(vrs) & _SHIFTABLE:
-            self._wrong(f"{text} is neither a date nor a date-time, so deid would keep the original")
-            return None
-        kind, colon, name = value.partition(":")
-        if colon and kind in {"func", "deid_func"}:
-            function = self._function(kind, name)
-            if function not in {None, "shift_date"}:
-                self._wrong("JITTER takes a number of days or func:shift_date")
-                return None
-            return None if function is None else RecipeRule(self._line, "JITTER", field, text, function=function)
-        if not re.fullmatch(r"[+-]?\d{1,5}", value):
-            self._wrong("JITTER needs a whole number of days, and deid would keep the original", "func:shift_date")
-            return None
-        return RecipeRule(self._line, "JITTER", field, text, days=int(value))
-
-    def _function(self, kind: str, name: str) -> str | None:
-        word = name.split(" ", 1)[0]
-        if kind == "func" and word in FUNCTIONS and word == name:
-            return word
-        if kind == "deid_func" and word in DEID_FUNCTIONS:
-            return DEID_FUNCTIONS[word]
-        near = difflib.get_close_matches(word, FUNCTIONS if kind == "func" else DEID_FUNCTIONS, n=1, cutoff=0.4)
-        self._wrong(f"{kind}:{name} is not a function", f"{kind}:{near[0]}" if near else "")
-        return None
-
-    def _contradictions(self) -> None:
-        by_field: dict[Field, list[RecipeRule]] = {}
-        for rule in self.rules:
-            if isinstance(rule.field, ExactField | PrivateField | AllFields | PatternField):
-                by_field.setdefault(rule.field, []).append(rule)
-        for rules in by_field.values():
-            actions = [rule.action for rule in rules]
-            if len(rules) > 1 and not isinstance(rules[0].field, PatternField):
-                self._line = rules[-1].line
-                if len(set(actions)) > 1:
-                    listed = " and ".join(dict.fromkeys(actions))
-                    self._wrong(f"{rules[0].text} has {listed}, and only one of them would hold")
-                else:
-                    self._wrong(f"{rules[0].text} has the same action twice")
-
-    def compare_with_deid(self, path: Path) -> None:
-        """Hold what we read against what deid parses from the same file."""
-        try:
-            parsed = _parse_by_deid(path)
-        except (Exception, SystemExit):  # noqa: BLE001 - deid exits from inside
-            self._line = 0
-            self._wrong("deid itself cannot read this recipe")
-            return
-        ours = [(action, text.replace(" ", ""), value) for action, text, value in self._raw_rules]
-        if [(a, t.replace(" ", ""), v) for a, t, v in parsed] != ours:
-            self._line = 0
-            self._wrong("deid reads other rules from this recipe than we do")
+def compose_problems(upper: Recipe, lower: Recipe) -> tuple[Problem, ...]:
+    """Return what is lost if one recipe is laid over another: filter groups of the same name."""
+    return tuple(
+        Problem(upper.file, 0, f"%filter {name} also stands in the recipe below, and deid would drop one of them")
+        for name in sorted(set(upper.filters) & set(lower.filters))
+    )
 
 
-def _parse_by_deid(path: Path) -> list[tuple[str, str, str]]:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        from deid.config.utils import load_deid  # noqa: PLC0415
-        from deid.logger import bot  # noqa: PLC0415
-
-        bot.level = -5
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
-        config = load_deid(str(path))
-    return [
-        (str(entry["action"]), str(entry["field"]), str(entry.get("value") or ""))
-        for entry in (config or {}).get("header", [])
+def _deid_reads(path: Path, recipe: Recipe, lists: Mapping[str, Sequence[object]]) -> list[Problem]:
+    """Return where deid's parser reads the recipe otherwise than ours."""
+    parsed = _parse_with_deid(path)
+    if parsed is None:
+        return [Problem(path.name, 0, "deid cannot read this recipe")]
+    theirs = [
+        (str(line.get("action")), str(line.get("field")), str(line.get("value", "")))
+        for line in parsed.get("header", [])
     ]
+    ours = [(str(line.verb), line.text, line.value) for line in recipe.actions]
+    problems = [
+        Problem(path.name, line.line, f"deid reads this line otherwise, as {' '.join(other).strip()}")
+        for line, mine, other in zip(recipe.actions, ours, theirs, strict=False)
+        if mine != other
+    ]
+    if len(ours) != len(theirs):
+        problems.append(Problem(path.name, 0, f"deid finds {len(theirs)} actions where {len(ours)} are written"))
+    if {name: len(each) for name, each in lists.items()} != {
+        name: len(each) for name, each in (parsed.get("fields") or {}).items()
+    }:
+        problems.append(Problem(path.name, 0, "deid reads the %fields sections otherwise"))
+    return problems + _filters_differ(path, recipe, parsed.get("filter") or {})
 
 
-def _split_field(rest: str) -> tuple[str, str]:
-    """Split a rule into its field and its value. A private creator in quotes may hold spaces."""
-    quoted = re.match(r'(\(?[0-9A-Fa-f]{4},"[^"]*",[0-9A-Fa-f]{2}\)?)(?:\s+(.*))?$', rest)
-    if quoted:
-        return quoted[1], (quoted[2] or "").strip()
-    spaced = re.match(r"(\((?:0x)?[0-9A-Fa-f]{4}\s*,\s*(?:0x)?[0-9A-Fa-f]{4}\))(?:\s+(.*))?$", rest)
-    if spaced:
-        return spaced[1], (spaced[2] or "").strip()
-    field, _, value = rest.partition(" ")
-    return field, value.strip()
+def _filters_differ(path: Path, recipe: Recipe, theirs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Problem]:
+    if {name: len(each) for name, each in recipe.filters.items()} != {n: len(each) for n, each in theirs.items()}:
+        return [Problem(path.name, 0, "deid reads the %filter sections otherwise")]
+    problems = []
+    for name, labels in recipe.filters.items():
+        for label, other in zip(labels, theirs[name], strict=True):
+            mine = [_condition_as_deid(condition) for condition in label.conditions]
+            if mine != [_deid_condition(each) for each in other["filters"]] or len(label.boxes) != len(
+                other["coordinates"]
+            ):
+                problems.append(Problem(path.name, label.line, "deid reads this LABEL otherwise"))
+    return problems
+
+
+def _condition_as_deid(condition: Condition) -> tuple[list[str], list[str], list[str]]:
+    return (
+        [test.kind for test in condition.tests],
+        [test.value for test in condition.tests if test.value is not None],
+        list(condition.operators),
+    )
+
+
+def _deid_condition(entry: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    return list(entry["action"]), list(entry["value"]), list(entry["InnerOperators"])
+
+
+def _parse_with_deid(path: Path) -> Mapping[str, Any] | None:
+    """Parse with deid, silently: it prints, logs and exits where it should raise."""
+    quiet = io.StringIO()
+    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            bot, load_deid = _import_deid()
+            streams = bot.errorStream, bot.outputStream
+            bot.errorStream = bot.outputStream = quiet
+            try:
+                parsed = load_deid(str(path.absolute()))
+            finally:
+                bot.errorStream, bot.outputStream = streams
+        except SystemExit:
+            return None
+        except Exception:  # noqa: BLE001 - whatever stops deid's parser, the recipe does not run
+            return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _import_deid() -> tuple[Any, Any]:
+    from deid.config.utils import load_deid  # noqa: PLC0415 - only when a recipe is read
+    from deid.logger import bot  # noqa: PLC0415
+
+    return bot, load_deid

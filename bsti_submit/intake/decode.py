@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _CHARACTER_SET: Final = 0x00080005
 _ESCAPE: Final = b"\x1b"
-_DELIMITERS: Final = set("\\^=\r\n\f\t")
+_DELIMITERS: Final = set(b"\\^=\r\n\f\t")
 _MOST_KEPT: Final = 50_000
 
 

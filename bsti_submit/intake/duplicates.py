@@ -88,7 +88,7 @@ def _digest(data: Buffer) -> bytes:
 
 
 def _same_datasets(source: Source, readable: list[tuple[SurveyedInstance, bytes]]) -> bool:
-    """Compare element by element what differs in bytes: group lengths, padding or transfer syntax may do that."""
+    """Compare element by element: group lengths, padding or the transfer syntax may differ in bytes alone."""
     if any(instance.size > _LARGEST_PARSED for instance, _ in readable):
         return False
     try:

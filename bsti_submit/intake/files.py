@@ -1,7 +1,7 @@
-"""Reading without leaving a trace: files and archive members opened for bytes, never written to.
+r"""Reading without leaving a trace: files and archive members opened for bytes, never written to.
 
 Access times are left alone where the system allows it (``O_NOATIME``), no file that is not a regular one
-is opened, and on Windows paths longer than 260 characters are reached by their ``\\\\?\\`` form.
+is opened, and on Windows paths longer than 260 characters are reached by their ``\\?\`` form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     import zipfile
@@ -58,7 +58,7 @@ class OpenedFile:
         self.size: int = status.st_size
         self.modified: int = status.st_mtime_ns
 
-    def __enter__(self) -> OpenedFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -102,7 +102,7 @@ class OpenedMember:
         self._held: bytes = b""
         self.size: int = info.file_size
 
-    def __enter__(self) -> OpenedMember:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -35,20 +35,15 @@ LARGEST_INFLATED: Final = 1 << 30
 DEEPEST: Final = 64
 LONGEST_VALUE: Final = 1 << 16
 
-LONG_VRS: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
-SHORT_VRS: Final = frozenset(
-    (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH")
-    + (b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US")
-)
+LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 
 WANTED: Final = frozenset(
-    (0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080030, 0x00080060, 0x00081030)
-    + (0x0008103E, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00180015)
-    + (0x00181030, 0x00181400, 0x00189423, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00280002)
-    + (0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102)
-    + (0x00280103, 0x00280301, 0x00321060, 0x00400254)
+    {0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080030, 0x00080060, 0x00081030}
+    | {0x0008103E, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040, 0x00101010, 0x00180015}
+    | {0x00181030, 0x00181400, 0x00189423, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00280002}
+    | {0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00280102}
+    | {0x00280103, 0x00280301, 0x00321060, 0x00400254}
 )
 GROUPS: Final = frozenset({0x52009229, 0x52009230})
 """Shared and Per-Frame Functional Groups: looked into for the Frame Anatomy Sequence alone."""
@@ -169,7 +164,7 @@ class _Walker:
                 header.values[tag] = bytes(self.buffer[value : value + length])
             elif length == UNDEFINED or tag in GROUPS or tag in REGIONS or tag in PROCEDURES:
                 context = tag if tag in GROUPS or tag in REGIONS or tag in PROCEDURES else 0
-                # An UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2, note 2).
+                # A UN of undefined length holds implicit little-endian items (PS3.5 section 6.2.2).
                 position = self.sequence(value, length, context, 1, explicit=self.explicit and vr != b"UN")
                 continue
             position = value + length
@@ -177,7 +172,7 @@ class _Walker:
                 raise self._missing()
 
     def sequence(self, position: int, length: int, context: int, depth: int, *, explicit: bool) -> int:
-        """Walk a sequence's items and return the offset after it. ``context`` is the tag looked into, or 0."""
+        """Walk a sequence's items and return the offset after it; ``context`` is what is looked into."""
         if depth > DEEPEST:
             raise _Bad(Reason.UNREADABLE)
         stop = position + length if length != UNDEFINED else 0
@@ -278,7 +273,7 @@ def recognise(start: Buffer, size: int) -> int | None:
         second, *_ = walker.element(value + length, explicit=explicit)
     except _Bad:
         return None
-    return 0 if first < second < 0x00400000 else None
+    return 0 if first < second < 0x00400000 else None  # noqa: PLR2004 - still near the start
 
 
 def _guess(start: Buffer, position: int) -> str:

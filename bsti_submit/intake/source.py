@@ -249,24 +249,26 @@ def _open_archive(path: str) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(reachable(path))
     except (*_ARCHIVE_FAULTS, ValueError, struct.error):
         raise InputError("The ZIP file is damaged or cut off.") from None
-    try:
-        members = archive.infolist()
-        size = os.stat(reachable(path)).st_size  # noqa: PTH116
-        total = sum(info.file_size for info in members)
-        if any(info.flag_bits & 0x1 for info in members):
-            raise InputError(
-                "The ZIP file is encrypted.", hint="Unpack it with its password and give the folder instead."
-            )
-        if len(members) > MOST_MEMBERS or total > LARGEST_ARCHIVE:
-            raise InputError("The ZIP file holds more than can be handled safely.")
-        if total > BOMB_FROM and total > BOMB_RATIO * size:
-            raise InputError(
-                "The ZIP file would unpack to far more than a study can be, so it is not opened."
-            )
-    except InputError:
+    refusal = _refusal(archive, os.stat(reachable(path)).st_size)  # noqa: PTH116
+    if refusal:
         archive.close()
-        raise
+        raise refusal
     return archive
+
+
+def _refusal(archive: zipfile.ZipFile, size: int) -> InputError | None:
+    """Return why an archive of ``size`` bytes is not opened, judged by its directory alone."""
+    members = archive.infolist()
+    total = sum(info.file_size for info in members)
+    if any(info.flag_bits & 0x1 for info in members):
+        return InputError(
+            "The ZIP file is encrypted.", hint="Unpack it with its password and give the folder instead."
+        )
+    if len(members) > MOST_MEMBERS or total > LARGEST_ARCHIVE:
+        return InputError("The ZIP file holds more than can be handled safely.")
+    if total > BOMB_FROM and total > BOMB_RATIO * size:
+        return InputError("The ZIP file would unpack to far more than a study can be, so it is not opened.")
+    return None
 
 
 def _sorted_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -1,4 +1,4 @@
-"""One header-only pass over a source: every DICOM file becomes a surveyed instance or a reasoned rejection."""
+"""One header-only pass over a source: each DICOM file becomes a surveyed instance or a rejection."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ _NAMED_DICOM: Final = (".dcm", ".dicom", ".dic", ".ima")
 _ARCHIVES: Final = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".iso", ".bz2", ".xz")
 _APPLE_DOUBLE: Final = b"\0\x05\x16\x07"
 _PHOTOMETRIC: Final = frozenset(
-    (
-        "MONOCHROME1,MONOCHROME2,PALETTE COLOR,RGB,YBR_FULL,YBR_FULL_422,YBR_PARTIAL_422,YBR_PARTIAL_420,"
-        "YBR_ICT,YBR_RCT,XYB"
-    ).split(",")
+    {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422"}
+    | {"YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}
 )
 _STEP: Final = 16
 

@@ -5,37 +5,36 @@ A refused instance is a value in the stream with its reason. Nothing here writes
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
+import re
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.engine import Engine
-from bsti_submit.deid.part10 import NativePixels, Refusal
-from bsti_submit.deid.pixels.screen import needs_look
-from bsti_submit.deid.pseudonyms import PatientScope, WeakPatientId, patient_scope, random_scope
+from bsti_submit.deid.pixels.decisions import Verdict
+from bsti_submit.deid.pixels.picture import picture_digest
+from bsti_submit.deid.pixels.recode import JPEG_LS_LOSSLESS, decode_samples, encode_frames
+from bsti_submit.deid.pixels.screen import screen
+from bsti_submit.deid.pseudonyms import WeakPatientId, patient_scope, random_scope
+from bsti_submit.deid.staged import EncapsulatedPixels, NativePixels, Refusal
 from bsti_submit.deid.words import KnownWords
-from bsti_submit.errors import HeldError
+from bsti_submit.identifiers import Strength, find_identifiers
 from bsti_submit.intake.source import UnreadableInstance
-from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
+from bsti_submit.model import Outcome, Reason, Rejection
 from bsti_submit.report.events import InstanceDone, Progress, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bsti_submit.deid.certify import Matcher
-    from bsti_submit.deid.part10 import Staged
-    from bsti_submit.deid.pixels.decisions import Decisions
+    from bsti_submit.deid.pixels.decisions import DecisionStore
     from bsti_submit.deid.profile import Profile
-    from bsti_submit.deid.pseudonyms import SiteKey
+    from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
+    from bsti_submit.deid.staged import Staged
     from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.intake.source import Source
-    from bsti_submit.intake.survey import Survey
-    from bsti_submit.model import Buffer, Certified
+    from bsti_submit.model import Buffer, Certified, InstanceRef
     from bsti_submit.phi import Identified
     from bsti_submit.report.events import Event
-
-Emit = "Callable[[Event], None]"
 
 
 class Identity:
@@ -60,6 +59,12 @@ class Identity:
     def add_text(self, text: Identified[str]) -> None:
         """Harvest one text, such as a part of the source path."""
         self._harvest.add_text(text)
+
+    def mentions(self, text: str) -> bool:
+        """Whether a text holds one of the words by which somebody in the source is known."""
+        return any(self.words.contains(token) for token in re.findall(r"[^\W_]+", text)) or self.words.contains(
+            "".join(re.findall(r"[^\W_]+", text))
+        )
 
     def matcher(self) -> Matcher:
         """Return the search for everything harvested so far."""
@@ -104,8 +109,10 @@ class Work:
         Where the instances come from, and what is known of whom they are about.
     profile
         The rules.
+    key
+        The site key: pictures are known again by a digest under it.
     decisions
-        What a person decided about pictures; None where there is nobody to look, so that nothing is cleared.
+        What a person decided about pictures; None where nothing was ever decided.
     compress
         Whether native pixels are coded losslessly (JPEG-LS) where that is smaller.
     """
@@ -115,13 +122,15 @@ class Work:
         source: Source,
         identity: Identity,
         profile: Profile,
-        decisions: Decisions | None,
+        key: SiteKey,
+        decisions: DecisionStore | None,
         *,
         compress: bool,
     ) -> None:
         self._source = source
         self._identity = identity
         self._profile = profile
+        self._picture_key = key.derive(b"pictures")
         self._decisions = decisions
         self._compress = compress
         self._engine = Engine(profile)
@@ -131,7 +140,13 @@ class Work:
     def gate(self) -> Gate:
         """The final check, built once for the source."""
         if self._gate is None:
-            self._gate = Gate(self._profile.allow_list(), self._identity.matcher())
+            self._gate = Gate(
+                self._profile.allow_list(),
+                self._identity.matcher(),
+                national,
+                dates="modified" if self._profile.date_policy == "modified" else "removed",
+                decode=decode_samples,
+            )
         return self._gate
 
     def ordered(self, instances: Iterable[SurveyedInstance]) -> list[SurveyedInstance]:
@@ -160,10 +175,11 @@ class Work:
         staged = self.stage(instance)
         if isinstance(staged, Rejection):
             return staged
-        if needs_look(instance):
-            cleared = self._decision(staged)
-            if cleared is not True:
-                return held(instance, Reason.NOT_LOOKED_AT if cleared is None else Reason.REJECTED_BY_PERSON)
+        screening = screen(instance, self.verdict(staged) if screen(instance).reason is not None else None)
+        if screening.reason is not None:
+            outcome = Outcome.LEFT_OUT if screening.reason is Reason.LEFT_OUT_BY_PERSON else Outcome.HELD
+            return Rejection(instance.ref, instance.sop_class_uid, outcome, screening.reason)
+        if screening.examined:
             staged = staged.examined()
         if self._compress:
             staged = compressed(staged)
@@ -180,10 +196,57 @@ class Work:
             return held(instance, staged.reason, staged.attribute)
         return staged
 
-    def _decision(self, staged: Staged) -> bool | None:
+    def verdict(self, staged: Staged) -> Verdict | None:
+        """Return what a person decided about exactly this picture."""
         if self._decisions is None:
             return None
-        return self._decisions.get(staged)
+        digest = self.digest(staged)
+        return None if digest is None else self._decisions.verdict(digest)
+
+    def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None) -> None:
+        """Keep or take back what a person decided about a picture."""
+        digest = self.digest(staged)
+        if self._decisions is None or digest is None:
+            return
+        if verdict is None:
+            self._decisions.withdraw(digest)
+        else:
+            self._decisions.record(digest, verdict, ref=ref)
+
+    def digest(self, staged: Staged) -> str | None:
+        """Return the keyed digest of a picture; None if it cannot be read as one."""
+        return picture_digest(self._picture_key, file_bytes(staged))
+
+
+def file_bytes(staged: Staged) -> bytes:
+    """Return a staged instance as one file in memory."""
+    return b"".join(bytes(chunk) for chunk in staged.payload().chunks())
+
+
+def national(text: str) -> list[tuple[str, int, int]]:
+    """Find national identifiers in a text, for the final check."""
+    return [(str(hit.kind), hit.start, hit.end) for hit in find_identifiers(text, strength=Strength.DESCRIPTOR)]
+
+
+def compressed(staged: Staged) -> Staged:
+    """Return an instance with its native pixels as JPEG-LS, where that is smaller and proved equal."""
+    pixels, layout = staged.pixels, staged.layout
+    if not isinstance(pixels, NativePixels) or layout.samples != 1 or pixels.size > LARGEST_COMPRESSED:
+        return staged
+    frames = encode_frames(
+        b"".join(bytes(block) for block in pixels.blocks()),
+        rows=layout.rows,
+        columns=layout.columns,
+        samples=layout.samples,
+        bits_allocated=layout.bits_allocated,
+        bits_stored=layout.bits_stored,
+        signed=layout.signed,
+        frames=layout.frames,
+    )
+    return staged if frames is None else staged.with_pixels(EncapsulatedPixels(tuple(frames)), JPEG_LS_LOSSLESS)
+
+
+LARGEST_COMPRESSED = 64 << 20
 
 
 def held(instance: SurveyedInstance, reason: Reason, attribute: str = "") -> Rejection:

@@ -1,17 +1,18 @@
 """The HTTPS client: the only module that knows httpx. TLS is always verified; errors become those of a person.
 
-TLS 1.2 or newer against the operating system's certificates (`truststore`), with a bundle added where a site has one.
-Nothing here turns verification off, and no address without TLS is ever called.
+TLS 1.2 or newer against the operating system's certificates (`truststore`), with a bundle added where a site has
+one. Nothing here turns verification off, and no address without TLS is ever called. Proxies come from the environment
+or the system's settings.
 """
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 import logging
 import ssl
 import urllib.request
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin, urlsplit
@@ -20,52 +21,25 @@ import httpx
 import truststore
 
 from bsti_submit import __version__
-from bsti_submit.errors import BstiError, NotDeliveredError, RefusedError, SettingsError
+from bsti_submit.errors import NotDeliveredError, SettingsError
+from bsti_submit.transport.answers import Answer, TransientError, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
+    from urllib.parse import SplitResult
 
+    from bsti_submit.errors import BstiError
     from bsti_submit.model import Buffer
 
-TIMEOUT: Final = httpx.Timeout(connect=10, read=120, write=60, pool=10)
+CONNECT_SECONDS: Final = 10.0
+READ_SECONDS: Final = 120.0
+"""The registry hashes what it has before it answers, so this is long."""
+WRITE_SECONDS: Final = 60.0
+"""For each write to the socket, not for a whole body, so it is right for slow lines too."""
 LARGEST_ANSWER: Final = 4 << 20
-_TELLABLE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response: status, headers in lower case, and its JSON, empty if it had none."""
-
-    status: int
-    headers: Mapping[str, str]
-    json: Mapping[str, object]
-
-    def number(self, header: str) -> int | None:
-        """Return a header as a whole number."""
-        value = self.headers.get(header, "")
-        return int(value) if value.isascii() and value.isdigit() else None
-
-    @property
-    def problem(self) -> str:
-        """The slug of a problem type (RFC 9457), empty if it is none."""
-        kind = self.json.get("type", "")
-        return kind.rpartition("/")[2] if isinstance(kind, str) else ""
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that the server asks to wait, at most an hour."""
-        seconds = self.number("retry-after")
-        return None if seconds is None else float(min(seconds, 3600))
-
-
-class TransientError(NotDeliveredError):
-    """It may go through when tried again. ``wait`` is what the server asked for, in seconds."""
-
-    def __init__(self, message: str, *, hint: str = "", wait: float | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.wait = wait
+_PROBE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -80,11 +54,14 @@ class Connection:
         Asked for at each request, so that a renewed one is used at once.
     ca_bundle
         Further certificate authorities, added to the system's own.
+    read_seconds
+        How long an answer may take.
     """
 
     url: str
     token: Callable[[], str | None] = field(repr=False)
     ca_bundle: Path | None = None
+    read_seconds: float = READ_SECONDS
     _client: httpx.Client | None = field(default=None, repr=False, init=False)
 
     def __enter__(self) -> Self:
@@ -114,6 +91,8 @@ class Connection:
     ) -> Answer:
         """Send one request and read its answer, whatever its status.
 
+        Where the token is not accepted and another one is there by now, the request is made again with that.
+
         Parameters
         ----------
         path
@@ -130,76 +109,169 @@ class Connection:
         SettingsError
             If the certificate cannot be trusted, the address is wrong, or there is no token.
         """
-        url = self._address(path)
-        sent = {"User-Agent": f"bsti-submit/{__version__}", "X-Request-Id": uuid.uuid4().hex, **(headers or {})}
-        if signed_in:
-            token = self.token()
-            if not token:
-                raise SettingsError(
-                    "There is no token for this registry.",
-                    hint="Type bsti-submit login, or set BSTI_TOKEN_FILE for unattended runs.",
-                )
-            if not token.isascii() or not token.isprintable() or " " in token:
-                raise SettingsError("The token has characters that no token has.", hint="Copy it again.")
-            sent["Authorization"] = f"Bearer {token}"
-        content: bytes | Iterator[bytes] | None = None
+        url = self.address(path)
+        sent = {**(headers or {})}
+        content: bytes | None = None
         if document is not None:
-            content = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            content = text.encode()
             sent["Content-Type"] = "application/json"
         elif body is not None:
-            content = (bytes(block) for block in body())
             sent["Content-Length"] = str(length)
+        token = self._token() if signed_in else ""
+        answer = self._once(method, url, sent, token, content, body)
+        if answer.status == 401 and signed_in and (renewed := self._token()) != token:  # noqa: PLR2004
+            answer = self._once(method, url, sent, renewed, content, body)
+        return answer
+
+    def _token(self) -> str:
+        token = self.token()
+        if not token:
+            raise SettingsError(
+                "There is no token for this registry.",
+                hint="Type bsti-submit login, or set BSTI_TOKEN_FILE for unattended runs.",
+            )
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise SettingsError("The token has characters that no token has.", hint="Copy it again.")
+        return token
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        token: str,
+        content: bytes | None,
+        body: Callable[[], Iterator[Buffer]] | None,
+    ) -> Answer:
+        sent = {
+            **headers,
+            "User-Agent": f"bsti-submit/{__version__}",
+            "Accept-Encoding": "identity",  # nothing that grows
+            "X-Request-Id": uuid.uuid4().hex,
+        }
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        stream = (bytes(block) for block in body()) if body is not None else content
+        client = self._opened()
         try:
-            with self._opened().stream(method, url, headers=sent, content=content) as response:
+            with client.stream(method, url, headers=sent, content=stream) as response:
                 return Answer(
                     response.status_code,
                     {name.lower(): value for name, value in response.headers.items()},
                     _read(response),
                 )
-        except httpx.ConnectError as fault:
-            self.close()
-            raise _certificate_error(fault) or TransientError(_UNREACHABLE, hint=_SAFE) from None
         except httpx.ProxyError:
             self.close()
             raise TransientError(
-                "The proxy of this network refused the connection.", hint="Ask IT about HTTPS_PROXY, or set it."
+                "The proxy of this network refused the connection.",
+                hint="Ask IT whether it wants a sign-in, and for the right HTTPS_PROXY.",
             ) from None
-        except httpx.HTTPError:
+        except httpx.HTTPError as fault:
             self.close()
-            raise TransientError("The connection to the registry broke.", hint=_SAFE) from None
+            raise self._meaning(fault) from None
         except (httpx.InvalidURL, UnicodeError, ValueError):
             self.close()
             raise SettingsError("The registry's address is not one.", hint="Check BSTI_REGISTRY.") from None
 
-    def _address(self, path: str) -> str:
-        base = urlsplit(self.url)
-        if base.scheme != "https" or not base.hostname:
+    def address(self, path: str) -> str:
+        """Return the whole address of a path on the server.
+
+        Raises
+        ------
+        SettingsError
+            If it is on another server: no request, and so no token, ever goes there.
+        """
+        base = _parts(self.url)
+        if base is None or base.scheme != "https" or not base.hostname or base.username is not None:
             raise SettingsError(
-                "The registry's address must start with https://.", hint="Check BSTI_REGISTRY or the site file."
+                "The registry's address must start with https:// and have no name or password in it.",
+                hint="Check BSTI_REGISTRY or the site file.",
             )
         whole = urljoin(f"https://{base.netloc}/", path)
-        found = urlsplit(whole)
-        if (found.scheme, found.netloc) != (base.scheme, base.netloc):
+        found = _parts(whole)
+        if found is None or _origin(found) != _origin(base) or found.username is not None:
             raise SettingsError("The registry points to another server, which is not followed.")
         return whole
+
+    def is_here(self, path: str) -> bool:
+        """Whether an address is on this server."""
+        try:
+            self.address(path)
+        except SettingsError:
+            return False
+        return True
 
     def _opened(self) -> httpx.Client:
         if self._client is None:
             for name in ("httpx", "httpcore"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # they log addresses
-            self._client = httpx.Client(
-                verify=_context(self.ca_bundle),
-                http2=False,
-                timeout=TIMEOUT,
-                follow_redirects=False,
-                trust_env=True,
-                mounts=_system_proxies(),
+            timeout = httpx.Timeout(
+                connect=CONNECT_SECONDS, read=self.read_seconds, write=WRITE_SECONDS, pool=CONNECT_SECONDS
             )
+            no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+            try:
+                self._client = httpx.Client(
+                    verify=_context(self.ca_bundle),
+                    http2=False,
+                    timeout=timeout,
+                    follow_redirects=False,
+                    trust_env=True,
+                    cookies=no_cookies,
+                )
+            except (ImportError, ValueError, httpx.InvalidURL):
+                raise SettingsError(
+                    "The proxy that is set cannot be used.",
+                    hint="HTTPS_PROXY must be http://HOST:PORT. For a proxy script or a Windows sign-in, IT can "
+                    "set up a local relay such as Px.",
+                ) from None
         return self._client
 
+    def _meaning(self, fault: Exception) -> BstiError:
+        seen: BaseException | None = fault
+        while seen is not None:
+            if isinstance(seen, ssl.SSLCertVerificationError):
+                issuer = self._issuer()
+                return SettingsError(
+                    "The registry's certificate cannot be trusted, so nothing was sent.",
+                    details=(
+                        f"The check said: {plain(seen.verify_message)}",
+                        *([f"The certificate was issued by: {issuer}"] if issuer else []),
+                    ),
+                    hint="If your hospital inspects TLS, or the registry has a certificate authority of its own, "
+                    "name its certificate in BSTI_CA_BUNDLE. Verification is never turned off.",
+                )
+            if isinstance(seen, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+                break  # it was cut off, which may pass
+            if isinstance(seen, ssl.SSLError) and isinstance(fault, httpx.ConnectError):
+                return SettingsError(
+                    "No secure connection could be agreed with the registry (TLS 1.2 or newer).",
+                    hint="Ask IT whether a proxy stands between, or whether the address is right.",
+                )
+            seen = seen.__cause__ or seen.__context__
+        if isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout):
+            return TransientError("The registry could not be reached.", hint=SAFE)
+        return TransientError("The connection to the registry broke.", hint=SAFE)
 
-_UNREACHABLE: Final = "The registry could not be reached."
-_SAFE: Final = "Check the network. The case is safe; bsti-submit outbox send tries again."
+    def _issuer(self) -> str:
+        """Return who issued the certificate that was offered, to tell an inspecting proxy from a mistake.
+
+        Looks at the certificate alone, on a connection of its own over which nothing is sent.
+        """
+        from cryptography import x509  # noqa: PLC0415
+
+        base = urlsplit(self.url)
+        if urllib.request.getproxies().get("https") or not base.hostname:
+            return ""
+        try:
+            pem = ssl.get_server_certificate((base.hostname, base.port or 443), timeout=_PROBE_SECONDS)
+            issuer = x509.load_pem_x509_certificate(pem.encode()).issuer
+            return plain(issuer.rfc4514_string())
+        except (OSError, ValueError):
+            return ""
+
+
+SAFE: Final = "Check the network. The case is safe; bsti-submit outbox send tries again."
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -209,38 +281,23 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=str(ca_bundle))
         except (OSError, ssl.SSLError):
-            raise SettingsError("The CA bundle cannot be read as PEM certificates.", hint="Check BSTI_CA_BUNDLE.") from None
+            raise SettingsError(
+                "The CA bundle cannot be read as PEM certificates.", hint="Check BSTI_CA_BUNDLE."
+            ) from None
     return context
 
 
-def _system_proxies() -> dict[str, httpx.BaseTransport | None] | None:
-    """Return the proxy of the system's settings (Windows, macOS), where the environment names none."""
-    if urllib.request.getproxies_environment():
+def _parts(url: str) -> SplitResult | None:
+    try:
+        found = urlsplit(url)
+        _ = found.port
+    except ValueError:
         return None
-    with suppress(Exception):
-        proxy = urllib.request.getproxies().get("https")
-        if proxy:
-            return {"https://": httpx.HTTPTransport(proxy=proxy)}
-    return None
+    return found
 
 
-def _certificate_error(fault: BaseException) -> BstiError | None:
-    seen: BaseException | None = fault
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return SettingsError(
-                "The registry's certificate cannot be trusted, so nothing was sent.",
-                details=(f"The check said: {_plain(seen.verify_message)}",),
-                hint="If your hospital inspects TLS, or the registry has a certificate authority of its own, name its "
-                "certificate in BSTI_CA_BUNDLE. Verification is never turned off.",
-            )
-        if isinstance(seen, ssl.SSLError):
-            return SettingsError(
-                "No secure connection could be agreed with the registry (TLS 1.2 or newer).",
-                hint="Ask IT whether a proxy stands between, or whether the address is right.",
-            )
-        seen = seen.__cause__ or seen.__context__
-    return None
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or 443
 
 
 def _read(response: httpx.Response) -> Mapping[str, object]:
@@ -248,7 +305,7 @@ def _read(response: httpx.Response) -> Mapping[str, object]:
     for block in response.iter_raw(65536):
         data += block
         if len(data) > LARGEST_ANSWER:
-            return {}
+            raise NotDeliveredError("The registry's answer is far too long.", hint=SAFE)
     if "json" not in response.headers.get("content-type", ""):
         return {}
     try:
@@ -256,29 +313,3 @@ def _read(response: httpx.Response) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def refusal(answer: Answer) -> BstiError:
-    """Return the error that an unwelcome answer means."""
-    status = answer.status
-    if status in {401, 403}:
-        return SettingsError(
-            "The registry does not accept the token.",
-            hint="It may have expired. Type bsti-submit login, or put a new one where BSTI_TOKEN_FILE points.",
-        )
-    if status in {408, 423, 425, 429} or status >= 500:  # noqa: PLR2004
-        return TransientError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after)
-    title = _plain(answer.json.get("title")) or f"status {status}"
-    details = [_plain(answer.json.get("detail"))]
-    errors = answer.json.get("errors")
-    if isinstance(errors, list):
-        details += [
-            f"{_plain(error.get('pointer'))}: {_plain(error.get('detail'))}" for error in errors[:20] if isinstance(error, dict)
-        ]
-    return RefusedError(f"The registry refused: {title}", details=tuple(line for line in details if line))
-
-
-def _plain(value: object) -> str:
-    """Return what a server says as one bounded line without control characters."""
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text)[:_TELLABLE].strip()

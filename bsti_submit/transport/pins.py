@@ -46,7 +46,9 @@ class Pins:
         if first:
             known = {str(key["kid"]): str(key["public"]) for key in keys if "kid" in key and "public" in key}
             if not known:
-                raise SettingsError("The registry names no signing key, so its receipts could not be checked.")
+                raise SettingsError(
+                    "The registry names no signing key, so its receipts could not be checked."
+                )
             self._write(registry, known)
             return True
         while waiting:

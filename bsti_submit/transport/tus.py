@@ -1,7 +1,8 @@
 """One file to a tus 1.0 server in pieces, going on from wherever the server says it is.
 
-The server's offset is the truth at every step: what was sent is not what was stored, an answer may be lost, a proxy may cap
-or block. Each piece is a fresh body; a body that was begun is never sent again.
+The server's offset is the truth at every step: what was sent is not what was stored, an answer may be lost, a proxy
+may cap or block. Each piece is a fresh body; a body that was begun is never sent again. Which faults this answers to,
+and how, is listed in ``docs/delivery.md``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
 
-from bsti_submit.errors import NotDeliveredError, RefusedError
-from bsti_submit.transport.http import Answer, TransientError, refusal
+from bsti_submit.errors import HeldError, NotDeliveredError
+from bsti_submit.transport.answers import Answer, TransientError, refusal
 from bsti_submit.transport.retry import patiently
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 VERSION: Final = {"Tus-Resumable": "1.0.0"}
 SMALLEST_CHUNK: Final = 64 << 10
 BLOCK: Final = 64 << 10
-LARGEST_FREE_ATTEMPTS: Final = 5
+MOST_UPLOADS: Final = 4
+"""How often a new upload is opened for one file in one run, where the server dropped the one before."""
+MOST_STEPS_BACK: Final = 20
+"""How often the offset may go back before it passes its highest point again."""
 
 
 class _StartAgain(Exception):  # noqa: N818 - the upload is gone; a new one is opened
@@ -43,13 +48,17 @@ class Upload:
     metadata
         Sent at creation, in base64.
     chunk
-        Bytes a request; halved where a proxy takes less.
+        Bytes a request; halved where a proxy takes less, or a line breaks again and again.
     checksum
         Whether the server checks a SHA-256 of each piece.
     give_up
         Seconds without any progress after which it is left for later.
     pace
         Called with the bytes of each block before it is sent, to limit the rate.
+    before_piece
+        Called before each piece, to wait for the hours of sending.
+    told
+        Called with each fault that is tried again.
     """
 
     connection: Connection
@@ -61,9 +70,11 @@ class Upload:
     checksum: bool = False
     give_up: float = 300.0
     pace: Callable[[int], None] | None = None
+    before_piece: Callable[[], None] | None = None
+    told: Callable[[TransientError], None] | None = None
     _override: bool = field(default=False, init=False)
 
-    def run(self, resume: str, progress: Progress, keep: Callable[[str], None]) -> None:
+    def run(self, resume: str, progress: Progress, keep: Callable[[str], None]) -> str:
         """Upload the file to its last byte.
 
         Parameters
@@ -71,7 +82,12 @@ class Upload:
         resume
             The address of an earlier upload, or "".
         keep
-            Called with the address as soon as there is one.
+            Called with the address as soon as there is one, and with "" once that is gone.
+
+        Returns
+        -------
+        str
+            The address of the upload.
 
         Raises
         ------
@@ -80,10 +96,10 @@ class Upload:
         RefusedError
             If the server will not take the file.
         """
-        url = resume
-        for _ in range(LARGEST_FREE_ATTEMPTS):
+        url = resume if resume and self.connection.is_here(resume) else ""
+        for _ in range(MOST_UPLOADS):
             if not url:
-                url = patiently(self._open, self.give_up)
+                url = patiently(self._open, self.give_up, self.told)
                 keep(url)
             try:
                 self._send(url, progress)
@@ -91,57 +107,87 @@ class Upload:
                 keep("")
                 url = ""
                 continue
-            return
+            return url
         raise NotDeliveredError("The registry dropped the upload again and again.", hint=_LATER)
+
+    def end(self, url: str) -> None:
+        """Give an upload up, so that the server can drop its bytes (tus extension "termination")."""
+        answer = self.connection.request("DELETE", url, headers=VERSION)
+        if not answer.is_done and answer.status not in {404, 410}:
+            raise refusal(answer)
 
     def _open(self) -> str:
         metadata = ",".join(
-            f"{name} {base64.b64encode(value.encode()).decode('ascii')}" for name, value in self.metadata.items()
+            f"{name} {base64.b64encode(value.encode()).decode('ascii')}"
+            for name, value in self.metadata.items()
         )
-        answer = self.connection.request(
-            "POST",
-            self.create,
-            headers={**VERSION, "Upload-Length": str(self.size), "Upload-Metadata": metadata, "Content-Length": "0"},
-        )
+        headers = {
+            **VERSION,
+            "Upload-Length": str(self.size),
+            "Upload-Metadata": metadata,
+            "Content-Length": "0",
+        }
+        answer = self.connection.request("POST", self.create, headers=headers)
         location = answer.headers.get("location", "")
         if answer.status != 201 or not location:  # noqa: PLR2004
             raise refusal(answer)
-        return location
+        return urljoin(self.connection.address(self.create), location)
 
     def _send(self, url: str, progress: Progress) -> None:
-        offset = patiently(lambda: self._offset(url), self.give_up)
+        offset = patiently(lambda: self._offset(url), self.give_up, self.told)
         progress(offset, self.size)
+        highest, back = offset, 0
         while offset < self.size:
-            offset = self._patiently_from(url, offset, progress)
+            if self.before_piece is not None:
+                self.before_piece()
+            offset = self._onward(url, offset, progress)
             progress(offset, self.size)
+            if offset > highest:
+                highest, back = offset, 0
+            else:
+                back += 1
+            if back > MOST_STEPS_BACK:
+                raise NotDeliveredError("The upload goes back again and again.", hint=_LATER)
 
-    def _patiently_from(self, url: str, offset: int, progress: Progress) -> int:
-        """Send until the offset moves; each loss of a connection asks for the offset anew."""
-        known = offset
+    def _onward(self, url: str, known: int, progress: Progress) -> int:
+        """Send until the offset moves. After a lost connection the offset is asked for before anything is sent."""
+        lost = False
+        broken = 0
 
         def attempt() -> int:
-            nonlocal known
+            nonlocal lost, broken
+            if lost:
+                found = self._offset(url)
+                lost = False
+                if found != known:
+                    return found
             try:
                 moved = self._piece(url, known, progress)
             except TransientError as fault:
-                # The bytes may have arrived though the answer did not.
-                found = self._offset(url)
-                if found != known:
-                    return found
-                raise fault from None
+                lost = True
+                broken += fault.wait is None
+                if broken and broken % 2 == 0:
+                    self._halve()  # a line that breaks again and again may carry less at a time
+                raise
             if moved == known:
+                lost = True
                 raise TransientError("The registry stored nothing of what was sent.", hint=_LATER)
             return moved
 
-        return patiently(attempt, self.give_up)
+        return patiently(attempt, self.give_up, self.told)
+
+    def _halve(self) -> None:
+        self.chunk = max(self.chunk // 2, SMALLEST_CHUNK)
 
     def _offset(self, url: str) -> int:
         answer = self.connection.request("HEAD", url, headers=VERSION)
-        offset = answer.number("upload-offset")
+        offset, length = answer.number("upload-offset"), answer.number("upload-length")
         if answer.status in {404, 410}:
             raise _StartAgain
-        if answer.status not in {200, 204} or offset is None or offset > self.size:
-            raise refusal(answer)
+        if not answer.is_done or offset is None:
+            raise refusal(answer) if not answer.is_done else _no_tus()
+        if offset > self.size or (length is not None and length != self.size):
+            raise _StartAgain  # an upload of something else
         return offset
 
     def _piece(self, url: str, offset: int, progress: Progress) -> int:
@@ -153,7 +199,8 @@ class Upload:
             "Content-Type": "application/offset+octet-stream",
         }
         if self.checksum:
-            headers["Upload-Checksum"] = f"sha256 {base64.b64encode(self._sha256(offset, length)).decode('ascii')}"
+            digest = base64.b64encode(self._sha256(offset, length)).decode("ascii")
+            headers["Upload-Checksum"] = f"sha256 {digest}"
         if self._override:
             headers["X-HTTP-Method-Override"] = "PATCH"
         answer = self.connection.request(
@@ -164,8 +211,10 @@ class Upload:
             length=length,
         )
         moved = answer.number("upload-offset")
-        if answer.status in {200, 204} and moved is not None and moved <= self.size:
+        if answer.is_done and moved is not None and moved <= self.size:
             return moved
+        if answer.is_done:
+            raise _no_tus()
         return self._unwelcome(answer, url)
 
     def _unwelcome(self, answer: Answer, url: str) -> int:
@@ -175,15 +224,29 @@ class Upload:
             case 409 if answer.problem in {"", "offset-conflict"}:
                 return self._offset(url)
             case 413 if self.chunk > SMALLEST_CHUNK:
-                self.chunk = max(self.chunk // 2, SMALLEST_CHUNK)
-                raise TransientError("Something between here and the registry takes smaller pieces only.", wait=0.0)
+                self._halve()
+                raise TransientError(
+                    "Something between here and the registry takes smaller pieces only.", wait=0.0
+                )
+            case 413 if not answer.problem:
+                raise NotDeliveredError(
+                    "Something between here and the registry takes no piece of 64 kB.",
+                    hint=f"Ask IT. {_LATER}",
+                )
             case 405 | 501 if not self._override:
-                self._override = True
-                raise TransientError("Something between here and the registry blocks PATCH.", wait=0.0)
+                raise self._other_method()
+            case 403 if not answer.problem and not self._override:  # a filter that knows only GET and POST
+                raise self._other_method()
             case 460:
-                raise TransientError("A piece was damaged on the way.", wait=0.0)
+                raise TransientError("A piece was damaged on the way.")
+            case 422 if answer.problem == "digest-mismatch":
+                raise _StartAgain
             case _:
                 raise refusal(answer)
+
+    def _other_method(self) -> TransientError:
+        self._override = True
+        return TransientError("Something between here and the registry blocks PATCH.", wait=0.0)
 
     def _sha256(self, offset: int, length: int) -> bytes:
         digest = hashlib.sha256()
@@ -207,7 +270,9 @@ class Upload:
                 while length:
                     block = stream.read(min(BLOCK, length))
                     if not block:
-                        raise RefusedError("The package in the outbox is shorter than it was.", hint=_LATER)
+                        raise HeldError(
+                            "The package in the outbox is shorter than it was, so it is not sent."
+                        )
                     length -= len(block)
                     yield block
         except OSError:
@@ -215,3 +280,10 @@ class Upload:
 
 
 _LATER: Final = "The case is safe in the outbox; bsti-submit outbox send tries again."
+
+
+def _no_tus() -> NotDeliveredError:
+    return NotDeliveredError(
+        "An answer came that is not the registry's: it says nothing of the upload.",
+        hint=f"A proxy or filter may stand between: ask IT. {_LATER}",
+    )

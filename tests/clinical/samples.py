@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -57,25 +55,6 @@ CXR_RECORD: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class FakeHit:
-    kind: str
-    start: int = 0
-    end: int = 0
-
-
-def find_by_form(text: str) -> list[FakeHit]:
-    """Stand in for the national patterns, so that these tests do not depend on another part."""
-    hits = []
-    if re.search(r"\b\d{3} ?\d{3} ?\d{4}\b", text):
-        hits.append(FakeHit("nhs-number"))
-    if re.search(r"\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b", text):
-        hits.append(FakeHit("date"))
-    if re.search(r"\d{5}", text):
-        hits.append(FakeHit("long-number"))
-    return hits
-
-
 def change(record: dict[str, Any], **members: Any) -> dict[str, Any]:
     changed = deepcopy(record)
     changed.update(members)
@@ -97,11 +76,10 @@ def context(**parts: Any) -> Context:
         "today": date(2021, 1, 1),
         "matches_patient": lambda text: "quaglion" in text.casefold() or "zz81437" in text.casefold(),
         "suffix_matches": lambda text: text.upper() == "437",
-        "find_identifiers": find_by_form,
     }
     facts.update(parts)
     return Context(**facts)
 
 
-BARE = Context(find_identifiers=find_by_form)
-"""No facts at all but the search of forms."""
+BARE = Context()
+"""No facts at all."""

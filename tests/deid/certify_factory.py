@@ -45,7 +45,7 @@ def national(text: str) -> Iterable[tuple[str, int, int]]:
     for match in re.finditer(r"\b\d{3}[ -]?\d{3}[ -]?\d{4}\b", text):
         digits = [int(character) for character in match.group() if character.isdigit()]
         if 11 - sum(d * (10 - i) for i, d in enumerate(digits[:9])) % 11 == (digits[9] or 11):
-            yield "nhs", match.start(), match.end()
+            yield "nhs-number", match.start(), match.end()
     for match in re.finditer(r"[\w.]+@[\w.]+\.\w+", text):
         yield "email", match.start(), match.end()
 

@@ -1,7 +1,7 @@
 """A JSON file of one clinical record → its parsed value, read strictly.
 
-Python's own reader takes ``NaN``, keeps the last of two equal names and blows up on long numbers; all of these are
-told apart here and become problems with a place.
+Python's own reader takes ``NaN``, keeps the last of two equal names and blows up on long numbers; all of
+these are told apart here and become problems with a place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A manifest CSV, one row a case → rows with their clinical records, or every problem with its row number.
 
-RFC 4180, UTF-8, an exact header. All rows are looked at before any is used. ``study_path`` and ``id_suffix`` may
-identify a patient and stay masked; ``local_ref`` never enters a record.
+RFC 4180, UTF-8, an exact header. All rows are looked at before any is used. ``study_path`` and ``id_suffix``
+may identify a patient and stay masked; ``local_ref`` never enters a record.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from bsti_submit.clinical import entry
+from bsti_submit.clinical import entry, units
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, validate
 from bsti_submit.clinical.screen import screen_reference
@@ -43,8 +43,10 @@ ADDED_COLUMNS = (
     "prior_case_id",
 )
 """The columns that may be missing."""
-REQUIRED_CELLS = ("study_path", "index_modality", "age_years", "sex", "wcc", "crp", "po2", "indication_code")
-REQUIRED_CELLS += ("pcr_status", "prior_imaging")
+REQUIRED_CELLS = (
+    *("study_path", "index_modality", "age_years", "sex", "wcc", "crp", "po2", "indication_code"),
+    *("pcr_status", "prior_imaging"),
+)
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_CELL = 1000
@@ -62,6 +64,7 @@ COLUMN_OF: dict[str, str] = {
     "white_cell_count": "wcc",
     "white_cell_count.day": "wcc_day",
     "crp.day": "crp_day",
+    "po2.sample": "po2_sample",
     "po2.fio2": "po2_fio2",
     "po2.day": "po2_day",
     "spo2.fio2": "spo2_fio2",
@@ -130,8 +133,7 @@ class Manifest:
             return self.rows
         bad = len({problem.row for problem in self.problems})
         raise InputError(
-            f"{bad} of {self.count} rows of the manifest {'has' if bad == 1 else 'have'} something to correct. "
-            "Nothing was sent.",
+            f"{bad} of {self.count} rows of the manifest must be corrected. Nothing was sent.",
             hint="Correct them and try again, or leave them out with --skip-invalid.",
             details=tuple(
                 line
@@ -305,7 +307,10 @@ def _refuse(code: str, message: str) -> InputError:
 
 
 def _repeats(row: Row, seen: dict[str, dict[str, int]]) -> list[RowProblem]:
-    """Refuse a second row for the same study or reference: a case would be sent twice, or receipts mixed up."""
+    """Refuse a second row for the same study or reference.
+
+    A case would be sent twice, or receipts mixed up.
+    """
     found = []
     for column, value in (("study_path", str(row.study_path.reveal())), ("local_ref", row.local_ref)):
         if not value:
@@ -321,7 +326,9 @@ def _read_row(
     number: int, header: list[str], cells: list[str], context: Context | None
 ) -> tuple[Row | None, list[RowProblem]]:
     if len(cells) != len(header):
-        message = f"has {len(cells)} cells where the header has {len(header)}. Put cells that hold commas in quotes."
+        message = (
+            f"has {len(cells)} cells where the header has {len(header)}. Put a cell with a comma in quotes."
+        )
         return None, [RowProblem(number, "", Problem("E-CSV", "", message))]
     reader = _RowReader(dict(zip(header, cells, strict=True)))
     reader.check_cells()
@@ -454,7 +461,8 @@ class _RowReader:
             if part is not None:
                 tree[name] = part
         if confirmed := self._list("confirmed"):
-            tree["confirmed"] = list[Json](confirmed)
+            listed: list[Json] = [*confirmed]
+            tree["confirmed"] = listed
         return tree
 
     def _list(self, column: str) -> list[str]:
@@ -512,7 +520,7 @@ class _RowReader:
         if fio2:
             part["fio2"] = entry.read_fio2(fio2, "spo2.fio2")
         if flow:
-            part["oxygen_flow_l_min"] = entry.units.read_number(flow, "spo2.oxygen_flow_l_min")
+            part["oxygen_flow_l_min"] = units.read_number(flow, "spo2.oxygen_flow_l_min")
         return self._with_day("spo2", "spo2", part)
 
     def _indication(self) -> Tree:
@@ -603,7 +611,10 @@ class _RowReader:
 
 
 INCLUDED = {"included": True, "not-included": False}
-"""What may follow ``modality@days_before`` after a colon: whether that study goes along. Left out, the folder says."""
+"""What may follow ``modality@days_before`` after a colon: whether that study goes along.
+
+Left out, the folder says.
+"""
 
 _PATH_OF: dict[str, str] = {column: path for path, column in COLUMN_OF.items()} | {
     column: path

@@ -76,6 +76,7 @@ class Forms:
     def __init__(self, matcher: Matcher, patterns: FindIdentifiers) -> None:
         self._matcher = matcher
         self._patterns = patterns
+        self.original_dates = matcher.dates_of(None)
 
     def check(self, tag: int, vr: bytes, raw: bytes, allowed: Allowed | None, codec: str) -> Finding | None:
         """Return what is wrong with a value, or None.
@@ -89,7 +90,7 @@ class Forms:
         codec
             The codec of the character set in force.
         """
-        if not raw:
+        if not raw or (vr not in BINARY_SIZES and not raw.strip(b" ")):
             return None
         wrong = self._wrong_syntax(vr, raw)
         if wrong:
@@ -102,7 +103,7 @@ class Forms:
                     if written
                     else Finding(Reason.RESIDUAL_IDENTIFIER, name_of(tag), Kind.IDENTIFIER.word)
                 )
-            if not allowed.forms & _FREE_FORMS.get(vr, _KEPT_FORMS):
+            if not allowed.forms & _FREE_FORMS.get(vr, _KEPT_FORMS) and not self._is_text_date(vr, raw, allowed):
                 return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "form")
         kind = self._identifying(tag, vr, raw, codec)
         if kind is None:
@@ -147,6 +148,12 @@ class Forms:
             return not self._matcher.is_identifier(text)
         return None
 
+    def _is_text_date(self, vr: bytes, raw: bytes, allowed: Allowed) -> bool:
+        """Whether the profile shifts dates in a text attribute, and the value is dates alone."""
+        if Form.DATE not in allowed.forms or vr not in TEXT_VRS or not _SYNTAX[b"DA"].fullmatch(raw):
+            return False
+        return self._date(raw) is None
+
     def _identifying(self, tag: int, vr: bytes, raw: bytes, codec: str) -> str | None:
         if vr == b"UI":
             return self._uid(raw)
@@ -174,7 +181,7 @@ class Forms:
             number = int(text)
             if not is_date(number // 10000, number // 100 % 100, number % 100):
                 return "malformed-date"
-            if self._matcher.is_original_date(number) and number != int(DUMMIES["DA"]):
+            if number in self.original_dates:
                 return Kind.DATE.word
         return None
 
@@ -192,12 +199,29 @@ class Forms:
             if kind is not None:
                 return kind.word
             if mode is not Mode.CODED and tag not in _CODES:
-                national = next(iter(self._patterns(text)), None)
-                if national is not None:
-                    return f"{Kind.NATIONAL.word}:{national[0]}"
+                kinds = _IN_EQUIPMENT if mode is Mode.EQUIPMENT else None
+                found = first_national(self._patterns, text, kinds)
+                if found is not None:
+                    return found
         return None
 
 
+def first_national(patterns: FindIdentifiers, text: str, kinds: frozenset[str] | None = None) -> str | None:
+    """Return the kind of the first national identifier in a text, as findings tell it, or None.
+
+    Parameters
+    ----------
+    kinds
+        Only these kinds count; None for all.
+    """
+    for kind, _, _ in patterns(text):
+        if kinds is None or kind in kinds:
+            return f"{Kind.NATIONAL.word}:{kind}"
+    return None
+
+
+_IN_EQUIPMENT = frozenset(("email", "nhs-number", "chi-number", "hsc-number"))
+"""The patterns that count in names and versions of devices, which are full of numbers."""
 _KEPT_FORMS = frozenset((Form.KEEP, Form.TEXT))
 _FREE_FORMS: dict[bytes, frozenset[Form]] = {
     b"UI": frozenset((Form.KEEP, Form.UID)),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from bsti_submit.deid.certify.attributes import NUMBER_VRS, TEXT_VRS, Kind, name_of
 from bsti_submit.deid.certify.feed import Exhausted, Feed
 from bsti_submit.deid.certify.filemeta import FileMeta, check_file_meta
-from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, Forms
+from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, Forms, first_national
 from bsti_submit.deid.certify.national import uk_patterns
 from bsti_submit.deid.certify.pixels import SYNTAXES, DecodeFrame, PixelCheck, geometry
 from bsti_submit.deid.certify.search import Identifiers, Matcher, Mode
@@ -42,11 +42,15 @@ _STUDY, _SERIES, _MODALITY = 0x0020000D, 0x0020000E, 0x00080060
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
 _BURNED_IN, _TEMPORAL = 0x00280301, 0x00280303
 _TEMPORAL_VALUES: dict[str, bytes] = {"modified": b"MODIFIED", "removed": b"REMOVED"}
-_FULL_DATES = b"113106"
+_FULL_DATES, _CLEAN_PIXELS = b"113106", b"113101"
 _TEXT_REGION = TEXT_VRS | NUMBER_VRS | {b"UI"}
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 _TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
+_ROWS = 0x00280010
 _DEEPEST_JSON = 32
+_LARGEST = 1e18
+_LONG_NUMBER = 6
 
 
 class Gate:
@@ -92,7 +96,7 @@ class Gate:
             an attribute's keyword or tag, never a value.
         """
         try:
-            seen = self._inspector.inspect(payload)
+            seen = self._inspector.inspect(payload, ref)
         except Exception:  # noqa: BLE001 - whatever went wrong, nothing uncertified may pass and nothing be told
             return Rejection(ref, "", Outcome.HELD, Reason.STRUCTURE)
         if seen.findings:
@@ -187,9 +191,14 @@ class _Inspector:
         self._allow_list = allow_list
         self._walker = Walker(self._forms, allow_list)
 
-    def inspect(self, payload: Payload) -> _Seen:
+    def inspect(self, payload: Payload, ref: InstanceRef | None = None) -> _Seen:
         """Look at a whole payload. What is wrong is in `findings`; the digest is right only if nothing is."""
         seen = _Seen()
+        dates = self._matcher.dates_of(ref)
+        if dates != self._forms.original_dates:
+            # Another patient: what was found good for the one before need not be good for this one.
+            self._forms.original_dates = dates
+            self._walker.forget()
         feed = Feed(payload.chunks())
         try:
             self._whole(feed, seen)
@@ -219,6 +228,8 @@ class _Inspector:
             if not feed.at_end:
                 # PS3.5 lets only trailing padding and signatures follow pixel data, and neither may leave.
                 raise structure("PixelData", "trailing-bytes")
+        elif _ROWS in elements:
+            raise Doubt(Finding(Reason.TRUNCATED, "PixelData"))
         else:
             feed.drain()
         self._search(head, start, loose, seen)
@@ -248,7 +259,7 @@ class _Inspector:
             raise structure("MediaStorageSOPClassUID", "differs")
         if seen.instance != meta.sop_instance_uid:
             raise structure("MediaStorageSOPInstanceUID", "differs")
-        if not re.fullmatch(r"[A-Z0-9_ ]{2,16}", seen.modality):
+        if not re.fullmatch(r"(?:[A-Z0-9_ ]{2,16})?", seen.modality):
             raise structure("Modality", "syntax")
 
     def _flags(self, elements: dict[int, bytes], seen: _Seen) -> None:
@@ -261,6 +272,9 @@ class _Inspector:
             seen.findings.append(Finding(Reason.STRUCTURE, "DeidentificationMethod", "flag"))
         if value(_BURNED_IN) not in (b"", b"NO"):
             seen.findings.append(Finding(Reason.STRUCTURE, "BurnedInAnnotation", "flag"))
+        codes = elements.get(_METHOD_CODES, b"")
+        if _FULL_DATES in codes or (_CLEAN_PIXELS in codes and value(_BURNED_IN) != b"NO"):
+            seen.findings.append(Finding(Reason.STRUCTURE, "DeidentificationMethodCodeSequence", "claim"))
         temporal = value(_TEMPORAL)
         wanted = {_TEMPORAL_VALUES[self._dates]} if self._dates else set(_TEMPORAL_VALUES.values())
         if temporal not in wanted:
@@ -311,7 +325,7 @@ def _search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdent
     except (ValueError, RecursionError):
         record = text
     for value in _strings(record, 0):
-        kind = _identifying(value, matcher, patterns)
+        kind = _identifying(value, matcher, patterns) if isinstance(value, str) else _number(value, matcher)
         if kind is not None:
             yield Finding(Reason.RESIDUAL_IDENTIFIER, name, kind)
     for hit in matcher.search_bytes(data):
@@ -319,8 +333,15 @@ def _search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdent
             yield Finding(Reason.RESIDUAL_IDENTIFIER, name, hit.kind.word)
 
 
-def _strings(record: object, depth: int) -> Iterator[str]:
-    """Yield every string and number of a JSON document, keys included, as text."""
+def _number(value: float, matcher: Matcher) -> str | None:
+    """Return the kind of identifier that a number of a record is, or None: short ones are measurements."""
+    digits = str(abs(int(value))) if abs(value) < _LARGEST else ""
+    kind = matcher.search_text(digits, Mode.FREE) if len(digits) >= _LONG_NUMBER else None
+    return kind.word if kind is not None else None
+
+
+def _strings(record: object, depth: int) -> Iterator[str | float]:
+    """Yield every string and number of a JSON document, keys included."""
     if depth > _DEEPEST_JSON:
         raise structure(kind="depth")
     if isinstance(record, dict):
@@ -333,7 +354,7 @@ def _strings(record: object, depth: int) -> Iterator[str]:
     elif isinstance(record, str):
         yield record
     elif isinstance(record, int | float) and not isinstance(record, bool):
-        yield str(record)
+        yield record
 
 
 def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str | None:
@@ -344,5 +365,5 @@ def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str
     kind = matcher.search_text(value, mode)
     if kind is not None:
         return kind.word
-    national = next(iter(patterns(value)), None) if mode is Mode.FREE else None
-    return f"{Kind.NATIONAL.word}:{national[0]}" if national else None
+    # A shifted date is no finding; an original one was found above.
+    return first_national(patterns, value) if mode is Mode.FREE and not _ISO_DATE.fullmatch(value) else None

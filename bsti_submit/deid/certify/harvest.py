@@ -15,12 +15,14 @@ from bsti_submit.deid.certify.vocabulary import SHORT_CODES, STOP, ordinary
 from bsti_submit.deid.certify.walk import Found, scan_header
 
 if TYPE_CHECKING:
-    from bsti_submit.model import Buffer
+    from bsti_submit.model import Buffer, InstanceRef
     from bsti_submit.phi import Identified
 
 _DUMMY_DATES = frozenset((18000101, 19000101, 19010101, 19700101, 20000101, 21000101))
 _IMPLEMENTATION = frozenset((0x00020012, 0x00020100))
 """UIDs of software, not of anything of the patient."""
+_DATES = frozenset((b"DA", b"DT"))
+_PATIENT_ID, _PATIENT_NAME = 0x00100020, 0x00100010
 _UID = re.compile(r"\d+(?:\.\d+){4,}")
 _LATIN = re.compile(r"[a-z0-9]+")
 
@@ -38,27 +40,45 @@ class Harvest:
 
     def __init__(self) -> None:
         self._seen: set[Found] = set()
+        self._dates_seen: set[tuple[int, bytes]] = set()
         self._codecs: dict[bytes, str] = {}
         self._known = Identifiers()
+        self._patients: dict[tuple[bytes, bytes], int] = {}
+        self._patient = 0
         self.headers = 0
 
     def __repr__(self) -> str:
         return f"<Harvest of {self.headers} headers>"
 
-    def add_header(self, header: Buffer) -> None:
+    def add_header(self, header: Buffer, ref: InstanceRef | None = None) -> None:
         """Take the identifiers from one input header. Never raises for what is in it.
 
         Parameters
         ----------
         header
             The bytes of an input file, at least up to its pixel data.
+        ref
+            Which file it is. Where a source holds several patients, the dates of an output are then held against
+            the dates of its own patient alone: a shifted date may well be another patient's true one.
         """
         self.headers += 1
         seen = self._seen
-        for found in scan_header(header):
+        values = scan_header(header)
+        self._patient = self._who(values)
+        if ref is not None:
+            self._known.patients[ref.number] = self._patient
+        for found in values:
             if found not in seen:
-                seen.add(found)
+                if found.vr not in _DATES:
+                    seen.add(found)
                 self._take(found)
+
+    def _who(self, values: list[Found]) -> int:
+        """Return the number of the patient whom a header is about."""
+        told = {found.tag: found.raw for found in reversed(values) if found.tag in (_PATIENT_ID, _PATIENT_NAME)}
+        patient_id = told.get(_PATIENT_ID, b"").strip(b" \0")
+        who = (patient_id, b"" if patient_id else told.get(_PATIENT_NAME, b""))
+        return self._patients.setdefault(who, len(self._patients))
 
     def add_text(self, text: Identified[str]) -> None:
         """Take the identifiers from a source path part or from what a person typed."""
@@ -87,9 +107,16 @@ class Harvest:
         for group in re.findall(r"\d(?:[ -]?\d){6,}", folded):
             self._known.number(group, Kind.PATH, shortest=7)
 
-    def build(self) -> Matcher:
-        """Return the matcher of everything taken so far."""
-        return Matcher(self._known)
+    def build(self, vocabulary: frozenset[str] = frozenset()) -> Matcher:
+        """Return the matcher of everything taken so far.
+
+        Parameters
+        ----------
+        vocabulary
+            The words that the profile lets stand in descriptors, casefolded: alone they identify no place, device
+            or folder. Names of people are searched all the same.
+        """
+        return Matcher(self._known, vocabulary)
 
     def _texts(self, found: Found) -> tuple[str, ...]:
         codec = self._codecs.get(found.charset)
@@ -135,10 +162,17 @@ class Harvest:
             self._known.uids.add(uid)
 
     def _date(self, raw: bytes) -> None:
+        key = (self._patient, raw)
+        if key in self._dates_seen:
+            return
+        self._dates_seen.add(key)
+        own = self._known.dates_of_patient.setdefault(self._patient, set())
         for value in raw.decode("latin-1").split("\\"):
             text = value.strip(" \0")
             head = re.match(r"\d{8}", text)
-            self._known.dates |= dates_in(head.group() if head else fold(text), short=False) - _DUMMY_DATES
+            dates = dates_in(head.group() if head else fold(text), short=False) - _DUMMY_DATES
+            own |= dates
+            self._known.dates |= dates
             if not head and len(text) >= 8:  # noqa: PLR2004 - a malformed date is looked for as it is written
                 self._known.word(squeeze(text), Kind.DATE)
 

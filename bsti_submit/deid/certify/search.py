@@ -20,7 +20,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, MatchKind
 
@@ -28,6 +28,9 @@ from bsti_submit.deid.certify.attributes import Kind
 from bsti_submit.deid.certify.dates import dates_in, spellings
 from bsti_submit.deid.certify.normalise import fold, squeeze, unescaped, words
 from bsti_submit.deid.certify.vocabulary import ordinary
+
+if TYPE_CHECKING:
+    from bsti_submit.model import InstanceRef
 
 _DISTINCT_LETTERS = 6
 _DISTINCT_DIGITS = 8
@@ -73,6 +76,9 @@ class Identifiers:
     words: dict[str, Kind] = field(default_factory=dict, repr=False)
     dates: set[int] = field(default_factory=set, repr=False)
     uids: set[str] = field(default_factory=set, repr=False)
+    patients: dict[int, int] = field(default_factory=dict, repr=False)
+    """Number of an instance's ref → number of its patient."""
+    dates_of_patient: dict[int, set[int]] = field(default_factory=dict, repr=False)
 
     def word(self, squeezed: str, kind: Kind, *, shortest: int = 1) -> None:
         """Add a word; of two kinds the one that says more about the patient holds."""
@@ -103,8 +109,9 @@ class _Pattern(NamedTuple):
 class Matcher:
     """Search text and bytes for one patient's identifiers. It tells kinds and places, never values."""
 
-    def __init__(self, known: Identifiers) -> None:
+    def __init__(self, known: Identifiers, vocabulary: frozenset[str] = frozenset()) -> None:
         self._known = known
+        self._vocabulary = vocabulary
         self._dates = frozenset(known.dates)
         self._uids = frozenset(known.uids)
         self._words = list(known.words)
@@ -193,6 +200,8 @@ class Matcher:
         word, kind = self._words[index], self._kinds[index]
         if word in self._common and (mode is not Mode.FREE or kind is not Kind.PATIENT_NAME):
             return False
+        if kind > Kind.PERSON and word in self._vocabulary:
+            return False
         if not word.isascii():
             return whole or (len(word) > 1 and not word.isdecimal())
         if word.isdecimal():
@@ -207,7 +216,7 @@ class Matcher:
             return len(word) >= _JOINED_LETTERS
         if tokens > 1:
             return len(word) > _DISTINCT_DIGITS + 1
-        return len(word) >= _DISTINCT_LETTERS and around not in self._common
+        return len(word) >= _DISTINCT_LETTERS and around not in self._common and around not in self._vocabulary
 
     def _has_uid(self, text: str) -> bool:
         return any(
@@ -225,9 +234,12 @@ class Matcher:
         """Whether a UID is one of the input's."""
         return uid in self._uids
 
-    def is_original_date(self, date: int) -> bool:
-        """Whether a date, as the number ``YYYYMMDD``, is one of the input's."""
-        return date in self._dates
+    def dates_of(self, ref: InstanceRef | None) -> frozenset[int]:
+        """Return the dates of the patient of an instance, or all dates where that is not known."""
+        patient = self._known.patients.get(ref.number) if ref is not None else None
+        if patient is None:
+            return self._dates
+        return frozenset(self._known.dates_of_patient.get(patient, ()))
 
     def is_original_number(self, digits: str) -> bool:
         """Whether a whole number is an id of seven digits or more, or a date of the input."""
@@ -255,7 +267,7 @@ class Matcher:
             for spelling in spellings(date):
                 patterns.setdefault(spelling.encode("ascii"), _Pattern(Kind.DATE, digits=True))
         for word, kind in self._known.words.items():
-            if word in self._common or not self._is_distinct(word):
+            if word in self._common or word in self._vocabulary or not self._is_distinct(word):
                 continue
             pattern = _Pattern(kind, digits=word.isdecimal())
             encodings = _ENCODINGS if word.isascii() else _ENCODINGS + _OTHER_ENCODINGS

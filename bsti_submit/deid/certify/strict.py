@@ -88,6 +88,11 @@ class Walker:
         self.findings: list[Finding] = []
         self.regions: list[Region] | None = None
 
+    def forget(self) -> None:
+        """Forget which elements were found good."""
+        self._good.clear()
+        self._distinct.clear()
+
     def top(self, feed: Feed, start: int) -> tuple[bytes, Top]:
         """Walk the elements at the top level, up to the pixel data or the end. Nothing of the feed is consumed.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gdcm
 from pydicom import config, dcmread
 from pydicom.encaps import generate_fragments
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from bsti_submit.deid.pixels.decisions import PixelGeometry, pixel_digest

@@ -1,18 +1,19 @@
 """Native pixel data as lossless JPEG-LS, where that is smaller and a decode proves every stored value.
 
-The coded precision is Bits Stored (ITU-T T.87; PS3.5 sections 8.2.3 and A.4.3), so a coded frame cannot carry anything in the
-bits above it.
+The coded precision is Bits Stored (ITU-T T.87; PS3.5 sections 8.2.3 and A.4.3), so a coded frame cannot
+carry anything in the bits above it.
 """
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import jpeg_ls
 import numpy as np
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def encode_frames(
     Parameters
     ----------
     pixels
-        Native little-endian pixel data: ``frames`` × ``rows`` × ``columns`` samples of 8 or 16 bits, perhaps
-        one padding byte. The bits above Bits Stored must be clear, or the sign's.
+        Native little-endian pixel data: ``frames`` by ``rows`` by ``columns`` samples of 8 or 16 bits, and
+        perhaps one padding byte. The bits above Bits Stored must be clear, or the sign's.
 
     Returns
     -------
@@ -128,14 +129,13 @@ def decoded_high_bits_clean(
     bool or None
         None if a frame cannot be decoded: the instance has to be held.
     """
+    shape = _Shape(rows, columns, samples, bits_allocated, signed)
     for frame in frames:
         try:
-            values = _decode(
-                bytes(frame), transfer_syntax_uid, rows, columns, samples, bits_allocated, signed, photometric
-            )
+            values = _decode(bytes(frame), transfer_syntax_uid, shape, photometric)
         except Exception:  # noqa: BLE001 - any codec may raise anything; none may quote a value
             return None
-        if values is None or values.size != rows * columns * samples:
+        if values.size != rows * columns * samples:
             return None
         wide = values.astype(np.int64)
         low = -(1 << (bits_stored - 1)) if signed else 0
@@ -149,15 +149,33 @@ class Shape(Protocol):
     """How the samples of a frame are read."""
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """Rows."""
+
     @property
-    def columns(self) -> int: ...
+    def columns(self) -> int:
+        """Columns."""
+
     @property
-    def samples(self) -> int: ...
+    def samples(self) -> int:
+        """Samples per Pixel."""
+
     @property
-    def allocated(self) -> int: ...
+    def allocated(self) -> int:
+        """Bits Allocated."""
+
     @property
-    def signed(self) -> bool: ...
+    def signed(self) -> bool:
+        """Whether Pixel Representation is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    rows: int
+    columns: int
+    samples: int
+    allocated: int
+    signed: bool
 
 
 def decode_samples(frame: bytes, transfer_syntax_uid: str, shape: Shape) -> bytes:
@@ -168,54 +186,34 @@ def decode_samples(frame: bytes, transfer_syntax_uid: str, shape: Shape) -> byte
     ValueError
         If it cannot be decoded; the text of a decoder's own error is not passed on.
     """
+    photometric = "MONOCHROME2" if shape.samples == 1 else "RGB"
     try:
-        values = _decode(
-            frame,
-            transfer_syntax_uid,
-            shape.rows,
-            shape.columns,
-            shape.samples,
-            shape.allocated,
-            shape.signed,
-            "MONOCHROME2" if shape.samples == 1 else "RGB",
-        )
+        values = _decode(frame, transfer_syntax_uid, shape, photometric)
     except Exception:  # noqa: BLE001 - any codec may raise anything; none may quote a value
-        values = None
-    if values is None:
-        raise ValueError("the frame cannot be decoded")
+        raise ValueError("the frame cannot be decoded") from None
     width = shape.allocated // 8
     return values.astype(f"<{'i' if shape.signed else 'u'}{width}").tobytes()
 
 
-def _decode(
-    frame: bytes,
-    transfer_syntax_uid: str,
-    rows: int,
-    columns: int,
-    samples: int,
-    bits_allocated: int,
-    signed: bool,  # noqa: FBT001
-    photometric: str,
-) -> NDArray[np.integer] | None:
+def _decode(frame: bytes, transfer_syntax_uid: str, shape: Shape, photometric: str) -> NDArray[np.integer]:
     if transfer_syntax_uid in _JPEG_LS:
         decoded, facts = jpeg_ls.decode_buffer(frame)
         return np.frombuffer(decoded, "u1" if facts["bits_per_sample"] <= 8 else "<u2")  # noqa: PLR2004
+    options: dict[str, Any] = {
+        "raw": True,
+        "transfer_syntax_uid": UID(transfer_syntax_uid),
+        "rows": shape.rows,
+        "columns": shape.columns,
+        "samples_per_pixel": shape.samples,
+        "number_of_frames": 1,
+        "bits_allocated": shape.allocated,
+        "bits_stored": shape.allocated,  # so that the decoder itself masks nothing
+        "pixel_representation": int(shape.signed),
+        "photometric_interpretation": photometric,
+        "planar_configuration": 0,
+        "pixel_keyword": "PixelData",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values
-        array, _ = get_decoder(UID(transfer_syntax_uid)).as_array(
-            encapsulate([frame]),
-            index=0,
-            raw=True,
-            transfer_syntax_uid=UID(transfer_syntax_uid),
-            rows=rows,
-            columns=columns,
-            samples_per_pixel=samples,
-            number_of_frames=1,
-            bits_allocated=bits_allocated,
-            bits_stored=bits_allocated,  # so that the decoder itself masks nothing
-            pixel_representation=int(signed),
-            photometric_interpretation=photometric,
-            planar_configuration=0,
-            pixel_keyword="PixelData",
-        )
+        array, _ = get_decoder(UID(transfer_syntax_uid)).as_array(encapsulate([frame]), index=0, **options)
     return array

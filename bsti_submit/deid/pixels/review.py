@@ -47,7 +47,8 @@ class Ended(StrEnum):
 class Renderer(Protocol):
     """Makes a PNG of one frame. ``size`` is the longer side in pixels, 0 for all; it must not raise."""
 
-    def __call__(self, *, frame: int, full_range: bool, size: int) -> bytes: ...
+    def __call__(self, *, frame: int, full_range: bool, size: int) -> bytes:
+        """Return the PNG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class ReviewServer:
         self._on_decision = on_decision
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        # One file is read at a time, however many pictures the browser asks for, so that memory stays bounded.
+        # One picture is made at a time, however many the browser asks for: memory stays bounded.
         self._rendering = threading.Lock()
         self._thumbnails: dict[tuple[int, bool], bytes] = {}
         self._kept = 0
@@ -137,7 +138,7 @@ class ReviewServer:
         return self.access.url
 
     def new_url(self) -> str:
-        """Make another one-time link, for when the first went to the wrong browser; the first one's session ends."""
+        """Make another one-time link, if the first went to the wrong browser, whose session ends."""
         self.access = Access(self._server.server_port)
         return self.access.url
 
@@ -196,13 +197,7 @@ class ReviewServer:
         }
 
     def picture(self, index: int, *, frame: int, full_range: bool, thumbnail: bool) -> bytes:
-        """Return one picture as PNG.
-
-        Raises
-        ------
-        IndexError
-            If there is no such picture.
-        """
+        """Return one picture as PNG."""
         item = self.items[index]
         key = (index, full_range)
         if thumbnail and key in self._thumbnails:
@@ -236,7 +231,7 @@ class ReviewServer:
                     raise DecisionRefused("This image cannot be cleared: leave it out, or reject it.")
                 if index in self._unshowable:
                     raise DecisionRefused(
-                        "It cannot be shown, so it cannot be cleared: leave it out, or reject it."
+                        "It cannot be shown, so nobody can clear it: leave it out, or reject it."
                     )
                 if len(self._shown.get(index, ())) < item.frames:
                     raise DecisionRefused(

@@ -147,7 +147,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
             return True
         self._text(
             HTTPStatus.FORBIDDEN,
-            "Open the link that the terminal shows. It works once, in one browser; ask for a new one if it is used up.",
+            "Open the link that the terminal shows. It works once, in one browser.",
         )
         return False
 
@@ -181,15 +181,19 @@ class ReviewHandler(BaseHTTPRequestHandler):
 
     def _picture(self, index: str, query: dict[str, list[str]]) -> None:
         try:
+            number, frame = _index(index), _index(query.get("frame", ["0"])[0])
+        except ValueError:
+            number, frame = len(self.review.items), 0
+        if number >= len(self.review.items):
+            self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
+            return
+        try:
             png = self.review.picture(
-                _index(index),
-                frame=_index(query.get("frame", ["0"])[0]),
+                number,
+                frame=frame,
                 full_range=query.get("range") == ["full"],
                 thumbnail=query.get("size") == ["small"],
             )
-        except (ValueError, IndexError):
-            self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
-            return
         except Exception:  # noqa: BLE001 - a renderer must not raise; if it does, nothing of it is shown
             self._text(HTTPStatus.INTERNAL_SERVER_ERROR, "This image cannot be shown.")
             return

@@ -1,15 +1,13 @@
-"""Which instances a person has to look at before they may leave, and what their pictures were judged to be."""
+"""Which instances a person has to look at before they may leave, and what was decided about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from bsti_submit.deid.pixels.anatomy import Coverage, Described, coverage
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.model import Reason
-
-if TYPE_CHECKING:
 
 CT_CLASSES: Final = frozenset(
     (
@@ -21,7 +19,8 @@ CT_CLASSES: Final = frozenset(
 """The only classes whose pictures are not all looked at. Whatever is not CT is."""
 
 _CAPTURE_WORDS: Final = frozenset(
-    "PROT PROTOCOL SCREEN SAVE SCREENSAVE SCREENSHOT CAPTURE DOSE INFO REPORT RESULT RESULTS RGB COLOR COLOUR".split()
+    {"PROT", "PROTOCOL", "SCREEN", "SAVE", "SCREENSAVE", "SCREENSHOT", "CAPTURE", "DOSE", "INFO", "REPORT"}
+    | {"RESULT", "RESULTS", "RGB", "COLOR", "COLOUR"}
 )
 """Words of Image Type that scanners give to pages of text stored as CT images."""
 _SECONDARY: Final = 8
@@ -32,17 +31,28 @@ class Screened(Described, Protocol):
     """What the survey knows of an instance, as far as the screen goes."""
 
     @property
-    def sop_class_uid(self) -> str: ...
+    def sop_class_uid(self) -> str:
+        """SOP Class UID."""
+
     @property
-    def burned_in(self) -> str: ...
+    def burned_in(self) -> str:
+        """Burned In Annotation."""
+
     @property
-    def samples(self) -> int: ...
+    def samples(self) -> int:
+        """Samples per Pixel."""
+
     @property
-    def bits_allocated(self) -> int: ...
+    def bits_allocated(self) -> int:
+        """Bits Allocated."""
+
     @property
-    def bits_stored(self) -> int: ...
+    def bits_stored(self) -> int:
+        """Bits Stored."""
+
     @property
-    def photometric(self) -> str: ...
+    def photometric(self) -> str:
+        """Photometric Interpretation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,8 @@ function toggleZoom(event) {
 
 async function decide(verdict) {
   const item = state.items[current];
-  if (busy || state.mode !== "decide" || (verdict === "cleared" && !(item.clearable && loaded))) return;
+  if (busy || state.mode !== "decide") return;
+  if (verdict === "cleared" ? !(item.clearable && loaded) : !verdict && !item.verdict) return;
   busy = true;
   byId("message").textContent = "";
   try {

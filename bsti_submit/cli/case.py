@@ -1,0 +1,360 @@
+"""`case`: one case, from a folder to a receipt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bsti_submit.cli.options import AttestationFile, ClinicalFile, Destination, LeaveOut, ProfileName, SourcePath
+from bsti_submit.cli.output import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bsti_submit.cli.person import Person
+    from bsti_submit.model import InstanceRef
+    from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.pipeline.case import Built
+    from bsti_submit.pipeline.prepared import Prepared
+    from bsti_submit.receipt import Receipt
+    from bsti_submit.report.events import Event
+    from bsti_submit.settings import Settings
+    from bsti_submit.transport.interface import Destination as DestinationProtocol
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("case")(case)
+
+
+def case(  # noqa: PLR0917 - the contract's options
+    path: SourcePath,
+    profile: ProfileName = None,
+    study: Annotated[
+        int | None,
+        typer.Option(
+            help="The number of the index study where there are several: 1 is the newest. It also confirms the body part.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    clinical: ClinicalFile = None,
+    attestation: AttestationFile = None,
+    to: Destination = "registry",
+    leave_out: LeaveOut = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send these studies once more, as a new case, though they were sent before.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but keep and send the package.")] = False,
+    as_json: Json = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take the prefilled choices. It never stands in for the attestation.")
+    ] = False,
+) -> None:
+    """Submit one case: survey, clinical metrics, de-identification, a last look, and upload over TLS.
+
+    At a terminal you are asked for everything, and the only thing sent is what you have seen and confirmed. Without a terminal
+    give --clinical and --attestation. Stopped half-way? Run the same command again.
+    """
+    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli.person import Person
+
+    del yes
+    output.set_json(as_json)
+    settings = wiring.start()
+    person = Person(output.console()) if output.has_terminal() else None
+    run = CaseRun(
+        settings,
+        person,
+        profile=profile,
+        study=study,
+        clinical=clinical,
+        attestation=attestation,
+        to=to,
+        leave_out=wiring.refs(leave_out),
+        again=again,
+        counting=dry_run,
+        as_json=as_json,
+    )
+    run.run(path)
+
+
+class CaseRun:
+    """One run of `case`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        person: Person | None,
+        *,
+        profile: str | None,
+        study: int | None,
+        clinical: Path | None,
+        attestation: Path | None,
+        to: str,
+        leave_out: frozenset[InstanceRef],
+        again: bool,
+        counting: bool,
+        as_json: bool,
+    ) -> None:
+        from bsti_submit import attestation as attesting
+        from bsti_submit.cli import flow, wiring
+
+        self.settings = settings
+        self.person = person
+        self.study = study
+        self.clinical = clinical
+        self.to = to
+        self.leave_out = leave_out
+        self.again = again
+        self.counting = counting
+        self.as_json = as_json
+        self.profile = wiring.profile(settings, profile)
+        self.key = wiring.site_key(settings, person=person is not None, must=True).key
+        self.attestation = attesting.read(attestation) if attestation is not None else None
+        if person is None:
+            flow.require_clinical(clinical)
+            if not counting:
+                self._require_attestation()
+                if to == "registry":
+                    wiring.registry_address(settings)
+
+    def _require_attestation(self) -> None:
+        from bsti_submit.errors import ApprovalError
+
+        if self.attestation is None:
+            raise ApprovalError(
+                "Without a terminal a signed attestation is needed to send anything.",
+                hint="Give --attestation FILE; bsti-submit attestation template writes one to complete.",
+            )
+
+    def run(self, path: Path) -> None:
+        """Do the whole case and tell its result."""
+        from bsti_submit.cli import flow, output, wiring
+        from bsti_submit.errors import ExitCode
+        from bsti_submit.model import Outcome
+        from bsti_submit.pipeline.case import CaseHeldError
+        from bsti_submit.pipeline.prepared import prepare
+
+        with (
+            output.reporter(json_mode=self.as_json) as emit,
+            wiring.outbox(self.settings) as outbox,
+            prepare(path, self.profile, self.key, emit) as prepared,
+        ):
+            try:
+                self._run(prepared, outbox, emit)
+            except CaseHeldError as error:
+                refs = [report.ref for report in error.reports if report.outcome is Outcome.HELD]
+                line = flow.tell_held(self.settings, prepared, refs)
+                output.say(line)
+                if not self.as_json:
+                    raise
+                output.write_json(
+                    {
+                        "case_id": None,
+                        "state": "held",
+                        "counts": output.counts_json(error.reports),
+                        "instances": output.instances_json(error.reports),
+                    }
+                )
+                output.say(error.message)
+                raise typer.Exit(int(ExitCode.HELD)) from None
+
+    def _run(self, prepared: Prepared, outbox: Outbox, emit: Callable[[Event], None]) -> None:
+        from bsti_submit.cli import flow, wiring
+        from bsti_submit.model import new_case_id
+        from bsti_submit.pipeline.case import build
+
+        prepared.require_one_patient()
+        if self.person is not None:
+            self.person.show_survey(prepared, flow.refused_kinds(prepared))
+        prepared.require_images()
+        if self.person is not None:
+            chosen = flow.choose_attended(prepared, self.person, self.study)
+            record = None
+        else:
+            clinical = flow.require_clinical(self.clinical)
+            chosen, record = flow.choose_unattended(
+                prepared, self.study, lambda context: flow.read_record(clinical, context)
+            )
+        tag = prepared.tag(chosen.numbers)
+        earlier = None if self.again or self.counting else outbox.find(tag)
+        if earlier is not None and self._go_on_with(earlier, record, outbox, emit):
+            return
+        flow.require_told_apart(prepared, self.person)
+        with wiring.decisions(self.settings) as decided:
+            work = flow.work_for(prepared, self.key, decided)
+            choices = chosen.choices(self.leave_out)
+            if self.person is not None:
+                flow.review_held(prepared, work, choices, self.person, emit)
+                context = prepared.context(chosen.index, included=chosen.numbers)
+                record = (
+                    flow.read_record(self.clinical, context)
+                    if self.clinical is not None
+                    else self.person.metrics(context, outbox, tag)
+                )
+            if self.counting:
+                built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
+                self._tell_counted(built)
+                return
+            with outbox.building(tag):
+                case_id = outbox.reserve(tag)
+                built = build(
+                    prepared, work, choices, chosen.index, record, case_id, outbox.staging(case_id), self.key, emit
+                )
+                outbox.store(built.package, built.case_json, built.clinical_json, contributor=self._contributor())
+        outbox.forget_draft(tag)
+        with wiring.destination(self.settings, self.to) as destination:
+            document = self._attest(built, destination)
+            self._send(built.package.case_id, document, destination, outbox, emit, built)
+
+    def _contributor(self) -> bytes:
+        return json.dumps(dict(self.settings.contributor)).encode() if self.settings.contributor else b""
+
+    def _attest(self, built: Built, destination: DestinationProtocol) -> Mapping[str, object]:
+        from bsti_submit import attestation as attesting
+        from bsti_submit.cli import flow, wiring
+
+        if self.attestation is not None:
+            attesting.check(
+                self.attestation, wiring.release(self.profile, built.package.sha256, destination.identity())
+            )
+            return self.attestation
+        if self.person is None:
+            self._require_attestation()
+            raise AssertionError
+        shown = self.to if self.to != "registry" else self.settings.registry
+        self.person.last_look(built, flow.output_items(built), shown)
+        stated = attesting.facts(basis=self.settings.basis, opt_out=self.settings.opt_out, looked_at=True)
+        return attesting.for_package(built.package.sha256, stated)
+
+    def _go_on_with(
+        self, earlier: OutboxCase, record: object, outbox: Outbox, emit: Callable[[Event], None]
+    ) -> bool:
+        """Report or finish an earlier case of the same studies; return whether that was all there was to do."""
+        from bsti_submit.cli import output, wiring
+        from bsti_submit.clinical.record import ClinicalRecord
+        from bsti_submit.errors import InputError
+        from bsti_submit.outbox import State
+        from bsti_submit.receipt import Receipt
+
+        same = not isinstance(record, ClinicalRecord) or record.canonical_json() == earlier.clinical_json
+        if earlier.state is State.DELIVERED:
+            if not same:
+                raise InputError(
+                    f"These studies were sent before, as case {earlier.case_id}, with another clinical record.",
+                    hint=f"To correct the record: bsti-submit amend {earlier.case_id} --clinical FILE. To send the studies "
+                    "once more as a new case: --again.",
+                )
+            output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
+            output.say("To send them once more as a new case, add --again.")
+            self._tell(Receipt.parse(earlier.receipt), outbox, earlier.case_id, None)
+            return True
+        if earlier.state in {State.WITHDRAWN, State.REFUSED}:
+            return False
+        if not same:
+            raise InputError(
+                f"Case {earlier.case_id} of these studies waits in the outbox with other answers.",
+                hint=f"Send it: bsti-submit outbox send. Or remove it: bsti-submit outbox drop {earlier.case_id}.",
+            )
+        output.say(f"Case {earlier.case_id} of these studies is in the outbox already; going on with it.")
+        with wiring.destination(self.settings, self.to) as destination:
+            document = self._approval_of(earlier, destination)
+            self._send(earlier.case_id, document, destination, outbox, emit, None)
+        return True
+
+    def _approval_of(self, earlier: OutboxCase, destination: DestinationProtocol) -> Mapping[str, object]:
+        from bsti_submit import attestation as attesting
+        from bsti_submit.attestation import Release
+        from bsti_submit.cli import approve
+
+        profile = earlier.record().get("profile")
+        names = profile if isinstance(profile, dict) else {}
+        release = Release(
+            earlier.package_sha256,
+            str(names.get("name", "")),
+            str(names.get("version", "")),
+            str(names.get("recipe_sha256", "")),
+            destination.identity(),
+        )
+        if earlier.attestation:
+            document: Mapping[str, object] = json.loads(earlier.attestation)
+            attesting.check(document, release)
+            return document
+        if self.attestation is not None:
+            attesting.check(self.attestation, release)
+            return self.attestation
+        if self.person is None:
+            self._require_attestation()
+            raise AssertionError
+        return approve.confirmed(self.person, self.settings, earlier)
+
+    def _send(
+        self,
+        case_id: str,
+        document: Mapping[str, object],
+        destination: DestinationProtocol,
+        outbox: Outbox,
+        emit: Callable[[Event], None],
+        built: Built | None,
+    ) -> None:
+        from bsti_submit.pipeline.case import deliver
+
+        outbox.approve(case_id, json.dumps(document, sort_keys=True).encode(), self.to)
+        receipt = deliver(outbox, case_id, destination, emit)
+        self._tell(receipt, outbox, case_id, built)
+
+    def _tell(self, receipt: Receipt, outbox: Outbox, case_id: str, built: Built | None) -> None:
+        from bsti_submit.cli import output
+
+        case = outbox.get(case_id)
+        if self.as_json:
+            reports = built.reports if built is not None else ()
+            output.write_json(
+                {
+                    "case_id": case_id,
+                    "state": str(case.state),
+                    "package": {"sha256": case.package_sha256, "size": case.size, "objects": case.objects},
+                    "receipt": dict(receipt.document),
+                    "counts": output.counts_json(reports),
+                    "instances": output.instances_json(reports),
+                }
+            )
+            return
+        output.write(f"Case:     {case_id}")
+        output.write(f"Receipt:  {receipt.id}{'' if receipt.is_signed else '  (a copy in a folder; nobody signed for it)'}")
+        output.write(f"Images:   {case.objects}")
+        output.write(f"SHA-256:  {case.package_sha256}")
+        if receipt.is_signed:
+            output.say(f"Thank you. Follow the case with: bsti-submit status {case_id}")
+        else:
+            output.say("The package is kept in the outbox as well, since nobody has signed for it.")
+
+    def _tell_counted(self, built: Built) -> None:
+        from bsti_submit.cli import output
+        from bsti_submit.pipeline.case import counted_shipment
+        from bsti_submit.transport.destinations.counting import CountingDestination
+
+        with CountingDestination() as destination:
+            destination.deliver(counted_shipment(built, {}), lambda _done, _total: None, lambda _url: None)
+        if self.as_json:
+            output.write_json(
+                {
+                    "case_id": None,
+                    "state": "dry-run",
+                    "package": {
+                        "sha256": built.package.sha256,
+                        "size": built.package.size,
+                        "objects": built.package.objects,
+                    },
+                    "counts": output.counts_json(built.reports),
+                    "instances": output.instances_json(built.reports),
+                }
+            )
+            return
+        for line in output.outcome_lines(built.reports):
+            output.write(line)
+        output.write(f"Would send {built.package.objects} images in {built.package.size} bytes. Nothing was sent or kept.")

@@ -1,0 +1,240 @@
+"""Builds what the commands use, from settings and secrets: the only place that does."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bsti_submit import credentials
+from bsti_submit.cli.output import has_terminal, say
+from bsti_submit.errors import InputError, SettingsError
+from bsti_submit.model import InstanceRef
+from bsti_submit.settings import load_settings, make_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from bsti_submit.attestation import Release
+    from bsti_submit.credentials import Secret
+    from bsti_submit.deid.pixels.decisions import DecisionStore
+    from bsti_submit.deid.profile import Profile
+    from bsti_submit.deid.pseudonyms import SiteKey
+    from bsti_submit.outbox import Outbox
+    from bsti_submit.settings import Settings
+    from bsti_submit.transport.destinations.registry import RegistryDestination
+    from bsti_submit.transport.interface import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The site key in use. ``kept`` is false for one that is forgotten when the command ends."""
+
+    key: SiteKey
+    secret: Secret
+    source: str
+    kept: bool
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment."""
+    return os.environ
+
+
+def start() -> Settings:
+    """Load the settings, and see that a crash leaves no memory on disk."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - not on Windows, which writes no core files by default
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    settings = load_settings()
+    make_home(settings.home)
+    return settings
+
+
+def site_key(settings: Settings, *, person: bool, must: bool = False) -> Key:
+    """Return the site key.
+
+    Parameters
+    ----------
+    person
+        Whether somebody is there; only then a missing key is made, and the person told to back it up.
+    must
+        Whether a key that is forgotten will not do: what can be sent must link to other cases of the site.
+
+    Raises
+    ------
+    SettingsError
+        If there is none and one is needed.
+    """
+    from bsti_submit.deid.pseudonyms import SiteKey  # noqa: PLC0415
+
+    found = credentials.find_site_key(settings.home, environment())
+    if found is None and person:
+        found = credentials.create_site_key(make_home(settings.home))
+        say(f"A site key was made and is kept in {found.source}.")
+        say("Back it up now: bsti-submit key export FILE. Without it later studies no longer link to earlier ones.")
+    if found is not None:
+        return Key(SiteKey(found.secret.raw()), found.secret, found.source, kept=True)
+    if must:
+        raise SettingsError(
+            "This site has no key yet, and an unattended run never makes one.",
+            hint="Type bsti-submit setup at a terminal, or name the site's key file in BSTI_SITE_KEY_FILE.",
+        )
+    raw = os.urandom(32)
+    return Key(SiteKey(raw), credentials.Secret(raw), "this run only", kept=False)
+
+
+def local_key(settings: Settings) -> Key:
+    """Return the site key or, where there is none, one for this run, and say so."""
+    key = site_key(settings, person=False)
+    if not key.kept:
+        say("This site has no key yet, so this run uses one of its own: its results link to no other run.")
+    return key
+
+
+def profile(settings: Settings, name: str | None) -> Profile:
+    """Return the profile asked for, or the site's, and say what it does not cover."""
+    from bsti_submit.deid.profile import load_profile  # noqa: PLC0415
+
+    found = load_profile(name or settings.profile)
+    for warning in found.warnings:
+        say(f"Note: {warning}")
+    return found
+
+
+def decisions(settings: Settings) -> DecisionStore:
+    """Return what people decided about pictures."""
+    from bsti_submit.deid.pixels.decisions import DecisionStore  # noqa: PLC0415
+
+    return DecisionStore(settings.home / "decisions.sqlite")
+
+
+@contextmanager
+def outbox(settings: Settings) -> Iterator[Outbox]:
+    """Open the outbox."""
+    from bsti_submit.outbox import Outbox  # noqa: PLC0415
+
+    with Outbox(settings.home) as opened:
+        yield opened
+
+
+def registry_address(settings: Settings | None = None) -> str:
+    """Return the registry's address.
+
+    Raises
+    ------
+    SettingsError
+        If none is set.
+    """
+    settings = settings or load_settings()
+    if not settings.registry:
+        raise SettingsError(
+            "No registry is set up yet.",
+            hint="Set BSTI_REGISTRY to its https:// address, or put it in a site file: bsti-submit setup SITE.toml. "
+            "To try everything out first: bsti-submit demo.",
+        )
+    return settings.registry
+
+
+def registry(settings: Settings | None = None) -> RegistryDestination:
+    """Return the registry as a destination."""
+    from bsti_submit.transport.destinations.registry import RegistryDestination  # noqa: PLC0415
+    from bsti_submit.transport.http import Connection  # noqa: PLC0415
+    from bsti_submit.transport.pins import Pins  # noqa: PLC0415
+
+    settings = settings or start()
+    address = registry_address(settings)
+
+    def token() -> str | None:
+        found = credentials.find_token(address, environment())
+        return found.secret.text() if found else None
+
+    return RegistryDestination(
+        Connection(address, token, settings.ca_bundle),
+        Pins(make_home(settings.home)),
+        on_first_contact=lambda: say("First contact with this registry: its signing key is now pinned."),
+    )
+
+
+def destination(settings: Settings, to: str) -> Destination:
+    """Return the destination that ``--to`` names.
+
+    Raises
+    ------
+    InputError
+        If it is neither ``registry`` nor ``dir:FOLDER``.
+    """
+    if to == "registry":
+        return registry(settings)
+    kind, colon, folder = to.partition(":")
+    if kind == "dir" and colon and folder:
+        from bsti_submit.transport.destinations.dir import DirDestination  # noqa: PLC0415
+
+        return DirDestination(Path(folder))
+    raise InputError("The destination must be registry or dir:FOLDER.")
+
+
+def refs(texts: Iterable[str] | None) -> frozenset[InstanceRef]:
+    """Read references such as ``#000123``.
+
+    Raises
+    ------
+    InputError
+        If one is none.
+    """
+    try:
+        return frozenset(InstanceRef.parse(text) for text in texts or ())
+    except ValueError:
+        raise InputError("A reference is a number such as #000123.", hint="The report of a run names them.") from None
+
+
+def release(found: Profile, package_sha256: str, identity: str) -> Release:
+    """Return what an attestation has to cover."""
+    from bsti_submit.attestation import Release  # noqa: PLC0415
+
+    return Release(package_sha256, found.name, found.version, found.recipe_sha256, identity)
+
+
+def ask_secret(prompt: str) -> Secret:
+    """Ask for a secret at the terminal, unseen.
+
+    Raises
+    ------
+    InputError
+        If there is no terminal.
+    """
+    if not has_terminal():
+        raise InputError("A passphrase can only be typed at a terminal.")
+    return credentials.Secret(getpass.getpass(prompt))
+
+
+def with_registry(settings: Settings, address: str, ca_bundle: Path) -> Settings:
+    """Return settings for another registry, as the demonstration uses."""
+    return replace(settings, registry=address, ca_bundle=ca_bundle)
+
+
+def keep_paths(settings: Settings, paths: Mapping[InstanceRef, str]) -> Path:
+    """Write the local map from reference to source path, for its owner alone, and return where it is.
+
+    It is the one thing with names in it that is ever written: a person must be able to find the file that is held.
+    """
+    folder = settings.home / "paths"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    earlier = sorted(folder.glob("*.csv"))
+    for old in earlier[:-19]:
+        with suppress(OSError):
+            old.unlink()
+    number = 1 + max((int(path.stem) for path in earlier if path.stem.isdigit()), default=0)
+    file = folder / f"{number:06d}.csv"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        import csv  # noqa: PLC0415
+
+        writer = csv.writer(stream)
+        writer.writerow(("ref", "path"))
+        writer.writerows((str(ref), path) for ref, path in sorted(paths.items()))
+    return file

@@ -1,0 +1,111 @@
+"""Files that must survive a crash, and where they may lie."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+NETWORK_FILE_SYSTEMS: Final = frozenset(
+    (
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb",
+            "smb2",
+            "smb3",
+            "smbfs",
+            "ncpfs",
+            "afs",
+            "9p",
+            "ceph",
+            "glusterfs",
+            "lustre",
+        ),
+        *(
+            "webdav",
+            "davfs",
+            "fuse.davfs2",
+            "fuse.sshfs",
+            "fuse.glusterfs",
+            "fuse.rclone",
+            "fuse.s3fs",
+            "beegfs",
+        ),
+    )
+)
+_DRIVE_REMOTE: Final = 4
+
+
+def is_network_share(folder: Path) -> bool:
+    """Whether a folder lies on a network share, as far as this system tells.
+
+    SQLite's write-ahead log and file locks do not work there: a crash could lose a case, or two machines send one.
+    """
+    whole = folder.resolve()
+    if sys.platform == "win32":
+        import ctypes  # noqa: PLC0415
+
+        if str(whole).startswith("\\\\"):
+            return True
+        return int(ctypes.windll.kernel32.GetDriveTypeW(f"{whole.drive}\\")) == _DRIVE_REMOTE
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    return file_system(mounts, str(whole)) in NETWORK_FILE_SYSTEMS
+
+
+def file_system(mounts: str, folder: str) -> str:
+    """Return the kind of file system that a folder lies on, by the text of ``/proc/self/mounts``."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:  # noqa: PLR2004
+            continue
+        # proc(5): space, tab, newline and backslash are written in octal
+        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[1])
+        inside = folder == point or folder.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):  # a later mount at the same place covers an earlier one
+            best, kind = point, fields[2]
+    return kind
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk (not needed, nor possible, on Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file for its owner alone so that after a crash it is either the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or fails; the old file is then as it was.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+        sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise

@@ -1,0 +1,560 @@
+"""The durable seam: cases with their packages and what happened to them, safe against `kill -9` at any point.
+
+SQLite in WAL mode with ``synchronous=FULL`` on a local disk, packages beside it. Only de-identified bytes and records
+come here. A package is moved in and its row written so that after a crash at any point either nothing of it is there or
+all of it: the row names the file before the move, and opening the outbox finishes or undoes what was under way.
+Nothing is ordered by the clock, so it may jump.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from dataclasses import astuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from filelock import FileLock, Timeout
+
+from bsti_submit.bundle import CASE_RECORD, CLINICAL_RECORD, LARGEST_RECORD, PackageReader, file_sha256
+from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
+from bsti_submit.model import new_case_id, normalise_case_id
+from bsti_submit.outbox.case import HAS_PACKAGE, UNDELIVERED, OutboxCase, State
+from bsti_submit.outbox.database import LOCAL, DamagedError, connected, put_aside
+from bsti_submit.outbox.disk import is_network_share, sync_folder
+from bsti_submit.outbox.records import COLUMNS, Record, Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from bsti_submit.bundle import Package
+
+_PATIENCE: Final = 60.0
+"""Seconds to wait for another process that moves a package in or recovers; both are short."""
+
+
+class Outbox:
+    """The outbox of this machine. Use it as a context manager.
+
+    Raises
+    ------
+    SettingsError
+        If it lies on a network share, or cannot be opened.
+    NotDeliveredError
+        If another process holds it for long.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "outbox"
+        self._staging = self._folder / "staging"
+        self._packages = self._folder / "packages"
+        self._records = Records(self._folder / "records")
+        folders = [self._folder / name for name in ("staging", "packages", "records", "locks")]
+        try:
+            for folder in (self._folder, *folders):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            raise SettingsError("The outbox cannot be made in the home folder.", hint=LOCAL) from None
+        if is_network_share(self._folder):
+            raise SettingsError(
+                "The home folder is on a network share, where a crash could lose a case.", hint=LOCAL
+            )
+        with self._alone():
+            self._database = self._open(self._folder / "outbox.sqlite")
+            try:
+                self._recover()
+            except (OSError, sqlite3.Error):
+                self._database.close()
+                raise SettingsError("The outbox cannot be read or written to.", hint=LOCAL) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    # -- opening, recovering, rebuilding ---------------------------------------------------------------------------
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        if path.exists():
+            try:
+                return connected(path)
+            except DamagedError:
+                put_aside(path)
+        try:
+            database = connected(path)
+        except DamagedError:
+            raise SettingsError("The outbox cannot be opened.", hint=LOCAL) from None
+        for record in self._records.all():
+            _restore(database, record)
+        return database
+
+    def _recover(self) -> None:
+        """Finish or undo what a crash left half done. Only one process does it at a time, and none moves meanwhile."""
+        for case in self.list():
+            staged = self._staging / case.path.name
+            if case.state is State.WITHDRAWN or (case.state is State.DELIVERED and case.is_signed_for):
+                _remove(case.path)
+            elif case.state in HAS_PACKAGE and not case.path.exists():
+                if staged.exists() and file_sha256(staged) == case.package_sha256:
+                    self._move_in(staged, case.path)
+                else:
+                    self._set(
+                        case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256=""
+                    )
+        known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
+        for path in self._packages.glob("*.zip"):
+            if path.name not in known:
+                self._adopt(path)
+        for path in self._staging.iterdir():
+            self._clear(path)
+
+    def _adopt(self, path: Path) -> None:
+        """Take in a package that no row names: after a rebuilt database or one restored from a backup. Or finish a drop."""
+        if (last := self.events(path.stem)) and last[-1][1] == _DROPPED:
+            _remove(path)
+            return
+        try:
+            with PackageReader(path) as reader:
+                if reader.problems() or f"{reader.case_id}.zip" != path.name:
+                    raise InputError("")
+                found = (
+                    State.PACKAGED,
+                    file_sha256(path),
+                    reader.manifest_sha256(),
+                    path.stat().st_size,
+                    len(reader.images()),
+                    reader.read(CASE_RECORD, largest=LARGEST_RECORD),
+                    reader.read(CLINICAL_RECORD, largest=LARGEST_RECORD),
+                    reader.case_id,
+                )
+        except InputError:
+            aside = self._folder / "damaged"
+            aside.mkdir(mode=0o700, exist_ok=True)
+            os.replace(path, aside / path.name)
+            return
+        with self._transaction():
+            self._database.execute(
+                "INSERT OR IGNORE INTO cases (case_id, study_set, state, created) VALUES (?, '', ?, ?)",
+                (path.stem, State.DRAFT, _now()),
+            )
+            self._database.execute(
+                "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
+                " case_json = ?, clinical_json = ? WHERE case_id = ?",
+                found,
+            )
+            self._event(path.stem, "rebuilt from its package; to be approved again")
+        self._keep(path.stem)
+
+    def _clear(self, path: Path) -> None:
+        """Remove what a crashed run was building, unless a run is building it now."""
+        found = self._select("WHERE case_id = ?", (path.stem,))
+        with suppress(Timeout, OSError):
+            if found:
+                with self._lock(_studies(found[0].study_set)).acquire(timeout=0):
+                    path.unlink()
+            else:
+                path.unlink()
+
+    # -- locks -----------------------------------------------------------------------------------------------------
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self._folder / "locks" / f"{name}.lock", mode=0o600)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only process that opens the outbox or moves files in it."""
+        with self._held("outbox", "Another bsti-submit holds the outbox.", timeout=_PATIENCE):
+            yield
+
+    @contextmanager
+    def building(self, study_set: str) -> Iterator[None]:
+        """Hold the studies for the time of building, so that two runs do not make two cases of them.
+
+        Raises
+        ------
+        NotDeliveredError
+            If another run has them.
+        """
+        # The lock's file stays: removing it would let a third process lock another file of the same name.
+        with self._held(_studies(study_set), "Another run is working on these very studies."):
+            yield
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Be the one sender of this machine.
+
+        Raises
+        ------
+        NotDeliveredError
+            If another process is sending.
+        """
+        with self._held(
+            "sender", "Another bsti-submit on this machine is sending; the case is safe in the outbox."
+        ):
+            yield
+
+    @contextmanager
+    def _held(self, name: str, busy: str, *, timeout: float = 0) -> Iterator[None]:
+        lock = self._lock(name)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            raise NotDeliveredError(busy, hint="Wait for it, then try again.") from None
+        except OSError:
+            raise SettingsError("The outbox cannot be locked.", hint=LOCAL) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # -- a case's way through ----------------------------------------------------------------------------------------
+
+    def reserve(self, study_set: str) -> str:
+        """Return the case id for some studies: the same one again until a package of them is made."""
+        with self._transaction():
+            row = self._database.execute(
+                "SELECT case_id FROM cases WHERE study_set = ? AND state = ?", (study_set, State.DRAFT)
+            ).fetchone()
+            if row:
+                return str(row[0])
+            case_id = new_case_id()
+            self._database.execute(
+                "INSERT INTO cases (case_id, study_set, state, created) VALUES (?, ?, ?, ?)",
+                (case_id, study_set, State.DRAFT, _now()),
+            )
+            self._event(case_id, "begun")
+        return case_id
+
+    def staging(self, case_id: str) -> Path:
+        """Return where to build a package."""
+        return self._staging / f"{case_id}.zip"
+
+    def store(
+        self, package: Package, case_json: bytes, clinical_json: bytes, contributor: bytes = b""
+    ) -> None:
+        """Take in a finished package, which was built at `staging`. It then waits for approval.
+
+        Raises
+        ------
+        InputError
+            If there is no draft of that case.
+        NotDeliveredError
+            If the disk is full or fails.
+        """
+        if package.path is None:
+            raise ValueError("a counted package cannot be stored")
+        try:
+            with self._alone():
+                with self._transaction():
+                    done = self._database.execute(
+                        "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
+                        " case_json = ?, clinical_json = ?, contributor = ?, attestation = x'', upload_url = ''"
+                        " WHERE case_id = ? AND state IN ('draft', 'packaged')",
+                        (
+                            State.PACKAGED,
+                            package.sha256,
+                            package.manifest_sha256,
+                            package.size,
+                            package.objects,
+                            case_json,
+                            clinical_json,
+                            contributor,
+                            package.case_id,
+                        ),
+                    )
+                    if done.rowcount != 1:
+                        raise _no_case()
+                    self._event(package.case_id, "packaged")
+                self._move_in(package.path, self.get(package.case_id).path)
+        except OSError:
+            raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
+        self._keep(package.case_id)
+
+    @staticmethod
+    def _move_in(staged: Path, path: Path) -> None:
+        os.replace(staged, path)
+        sync_folder(path.parent)
+        sync_folder(staged.parent)
+
+    def approve(self, case_id: str, attestation: bytes, destination: str) -> None:
+        """Release a package for sending, under an attestation.
+
+        Raises
+        ------
+        ApprovalError
+            If the attestation is for another package.
+        InputError
+            If the case is not one that waits.
+        """
+        case = self.get(case_id)
+        unsigned = case.state is State.DELIVERED and not case.is_signed_for
+        if case.state not in {State.PACKAGED, State.READY, State.REFUSED} and not unsigned:
+            raise InputError(f"That case is {case.state}, so there is nothing to approve.")
+        _require_tied(attestation, case)
+        self._set(case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
+        self._keep(case_id)
+
+    def mark_sending(self, case_id: str) -> None:
+        """Note that sending began.
+
+        Raises
+        ------
+        ApprovalError
+            If nobody approved it, or the approval is for another package.
+        InputError
+            If it was delivered, refused or withdrawn already.
+        """
+        case = self.get(case_id)
+        if case.state in {State.DRAFT, State.PACKAGED} or not case.attestation:
+            raise ApprovalError(
+                "That case was not approved yet, so it is not sent.",
+                hint=f"Type: bsti-submit approve {case_id}",
+            )
+        if case.state not in {State.READY, State.SENDING}:
+            raise InputError(f"That case is {case.state}, so it is not sent again.")
+        _require_tied(case.attestation, case)
+        self._set(case_id, "sending", state=State.SENDING)
+
+    def note(self, case_id: str, what: str) -> None:
+        """Append an event; a fixed text without any value."""
+        with self._transaction():
+            self._event(case_id, what)
+
+    def record_upload(self, case_id: str, url: str) -> None:
+        """Keep the address of the upload, which is a secret; empty to forget it."""
+        self._set(case_id, "upload opened" if url else "upload closed", upload_url=url)
+
+    def delivered(self, case_id: str, receipt: bytes) -> None:
+        """Store the receipt, which was checked, then delete the package if the receipt is signed."""
+        self._set(case_id, "delivered", receipt, state=State.DELIVERED, receipt=receipt, upload_url="")
+        self._keep(case_id)
+        case = self.get(case_id)
+        if case.is_signed_for:
+            _remove(case.path)
+
+    def refused(self, case_id: str) -> None:
+        """Note that the registry refused the case. The package stays."""
+        self._set(case_id, "refused", state=State.REFUSED, upload_url="")
+        self._keep(case_id)
+
+    def withdrawn(self, case_id: str, receipt: bytes) -> None:
+        """Note that a case was taken back."""
+        self._set(case_id, "withdrawn", receipt, state=State.WITHDRAWN, receipt=receipt, upload_url="")
+        self._keep(case_id)
+        _remove(self.get(case_id).path)
+
+    def amended(self, case_id: str, clinical_json: bytes, receipt: bytes) -> None:
+        """Keep the record that supersedes the first, and its receipt beside the first one."""
+        self._set(case_id, "amended", receipt, clinical_json=clinical_json, receipt=receipt)
+        self._keep(case_id)
+
+    def drop(self, case_id: str) -> None:
+        """Remove a case that was not delivered, with its package.
+
+        Raises
+        ------
+        InputError
+            If it was delivered: what was sent is taken back by `withdraw`.
+        NotDeliveredError
+            If it is being sent at this moment.
+        """
+        with self.sending():
+            case = self.get(case_id)
+            if case.state not in {*UNDELIVERED, State.REFUSED}:
+                raise InputError(
+                    "That case was delivered, so it is not dropped.",
+                    hint=f"Take it back with: bsti-submit withdraw {case_id}",
+                )
+            with self._transaction():
+                self._event(case.case_id, _DROPPED)
+                self._database.execute("DELETE FROM cases WHERE case_id = ?", (case.case_id,))
+            self._records.forget(case.case_id)
+            _remove(case.path)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def get(self, case_id: str) -> OutboxCase:
+        """Return a case.
+
+        Raises
+        ------
+        InputError
+            If there is none of that id.
+        """
+        found = self._select("WHERE case_id = ?", (normalise_case_id(case_id) or "",))
+        if not found:
+            raise _no_case()
+        return found[0]
+
+    def find(self, study_set: str) -> OutboxCase | None:
+        """Return the newest case of some studies that went further than a draft."""
+        found = self._select(
+            "WHERE study_set = ? AND state != 'draft' ORDER BY number DESC LIMIT 1", (study_set,)
+        )
+        return found[0] if found else None
+
+    def list(self) -> tuple[OutboxCase, ...]:
+        """Return every case, oldest first."""
+        return self._select("ORDER BY number", ())
+
+    def pending(self) -> tuple[OutboxCase, ...]:
+        """Return the cases that are approved and not delivered, oldest first."""
+        return self._select("WHERE state IN ('ready', 'sending') ORDER BY number", ())
+
+    def events(self, case_id: str) -> tuple[tuple[str, str], ...]:
+        """Return time and text of what happened to a case, in order. They stay when the case is dropped."""
+        rows = self._rows("SELECT at, what FROM events WHERE case_id = ? ORDER BY number", (case_id,))
+        return tuple((str(at), str(what)) for at, what in rows)
+
+    def receipts(self, case_id: str) -> tuple[bytes, ...]:
+        """Return every receipt of a case: of its submission, amendments and withdrawal, in order."""
+        rows = self._rows("SELECT document FROM receipts WHERE case_id = ? ORDER BY number", (case_id,))
+        return tuple(bytes(document) for (document,) in rows)
+
+    # -- answers of an interrupted dialogue --------------------------------------------------------------------------
+
+    def save_draft(self, study_set: str, answers: bytes) -> None:
+        """Keep de-identified answers, so that an interrupted dialogue can go on."""
+        with self._transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO drafts (study_set, answers, at) VALUES (?, ?, ?)",
+                (study_set, answers, _now()),
+            )
+
+    def draft(self, study_set: str) -> bytes | None:
+        """Return kept answers."""
+        rows = self._rows("SELECT answers FROM drafts WHERE study_set = ?", (study_set,))
+        return bytes(rows[0][0]) if rows else None
+
+    def forget_draft(self, study_set: str) -> None:
+        """Remove kept answers."""
+        with self._transaction():
+            self._database.execute("DELETE FROM drafts WHERE study_set = ?", (study_set,))
+
+    # -- the database ------------------------------------------------------------------------------------------------
+
+    def _rows(self, query: str, values: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
+        try:
+            with closing(self._database.execute(query, values)) as rows:
+                return tuple(rows)
+        except sqlite3.Error:
+            raise NotDeliveredError("The outbox cannot be read.", hint=LOCAL) from None
+
+    def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
+        columns = (
+            "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects, case_json,"
+            " clinical_json, attestation, contributor, upload_url, receipt, created"
+        )
+        query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
+        found = []
+        for row in self._rows(query, values):
+            named = dict(zip(columns.split(", "), row, strict=True))
+            named["state"] = State(named["state"])
+            found.append(OutboxCase(**named, path=self._packages / f"{named['case_id']}.zip"))
+        return tuple(found)
+
+    def _set(self, case_id: str, what: str, new_receipt: bytes = b"", **values: object) -> None:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        with self._transaction():
+            done = self._database.execute(
+                f"UPDATE cases SET {assignments} WHERE case_id = ?",  # noqa: S608 - names of ours
+                (*(value if isinstance(value, bytes) else str(value) for value in values.values()), case_id),
+            )
+            if done.rowcount != 1:
+                raise _no_case()
+            if new_receipt:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (case_id, new_receipt)
+                )
+            self._event(case_id, what)
+
+    def _keep(self, case_id: str) -> None:
+        """Write the file from which the database could be built again. The database itself is written already."""
+        with suppress(OSError):
+            self._records.keep(self.get(case_id), self.receipts(case_id))
+
+    def _event(self, case_id: str, what: str) -> None:
+        self._database.execute(
+            "INSERT INTO events (case_id, at, what) VALUES (?, ?, ?)", (case_id, _now(), what)
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
+        except BaseException as fault:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            if isinstance(fault, sqlite3.Error):
+                raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
+            raise
+
+
+_DROPPED: Final = "dropped"
+_FULL: Final = "Is the disk full, or read-only? Free some space, then give the same command again."
+
+
+def _restore(database: sqlite3.Connection, record: Record) -> None:
+    names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
+    values = [str(value) if isinstance(value, State) else value for value in astuple(record)[:-1]]
+    with suppress(sqlite3.IntegrityError):
+        database.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", values)  # noqa: S608 - names of ours
+        for receipt in record.receipts:
+            database.execute(
+                "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt)
+            )
+        database.execute(
+            "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')",
+            (record.case_id, _now()),
+        )
+
+
+def _require_tied(attestation: bytes, case: OutboxCase) -> None:
+    """Check that an attestation of one package is of this one. What else it must be is checked where it is read.
+
+    Raises
+    ------
+    ApprovalError
+        If not.
+    """
+    try:
+        document = json.loads(attestation)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or (
+        document.get("scope") == "package" and document.get("package_sha256") != case.package_sha256
+    ):
+        raise ApprovalError(
+            "The approval is for another package, so it is void.",
+            hint=f"Look at this one and approve it: bsti-submit approve {case.case_id}",
+        )
+
+
+def _no_case() -> InputError:
+    return InputError("There is no case of that id in the outbox.", hint="See: bsti-submit outbox list")
+
+
+def _studies(study_set: str) -> str:
+    return f"studies-{study_set[:32]}"
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,462 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from bsti_submit.bundle import PackageReader
+from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
+from bsti_submit.outbox import Outbox, State, is_network_share
+from bsti_submit.outbox.disk import file_system
+from tests.delivery.cases import CLINICAL, attestation, put_in, write
+
+ROOT = Path(__file__).parents[2]
+STUDIES = "ab" * 32
+SIGNED = b'{"schema":"receipt/1.0","kind":"submission","signature":{"value":"x"}}'
+UNSIGNED = b'{"schema":"receipt/1.0","kind":"submission"}'
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path
+
+
+def test_a_case_goes_its_way_and_every_step_is_told(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox, ready=False)
+        assert outbox.get(case_id).state is State.PACKAGED
+        assert outbox.pending() == ()
+        outbox.approve(case_id, attestation(outbox.get(case_id).package_sha256), "registry")
+        assert [case.case_id for case in outbox.pending()] == [case_id]
+        outbox.mark_sending(case_id)
+        outbox.record_upload(case_id, "/v1/uploads/secret")
+        outbox.delivered(case_id, SIGNED)
+        assert not outbox.get(case_id).path.exists()
+        assert outbox.get(case_id).clinical_json == CLINICAL
+        assert outbox.get(case_id).upload_url == ""
+        assert [what for _, what in outbox.events(case_id)] == [
+            *("begun", "packaged", "approved", "sending", "upload opened", "delivered"),
+        ]
+        assert outbox.find(STUDIES).case_id == case_id
+        outbox.amended(case_id, b"{}", SIGNED.replace(b"submission", b"amendment"))
+        outbox.withdrawn(case_id, SIGNED.replace(b"submission", b"withdrawal"))
+        kinds = [json.loads(receipt)["kind"] for receipt in outbox.receipts(case_id)]
+        assert kinds == ["submission", "amendment", "withdrawal"]
+
+
+def test_a_package_stays_where_nobody_signed_for_it(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        outbox.mark_sending(case_id)
+        outbox.delivered(case_id, UNSIGNED)
+        assert outbox.get(case_id).path.exists()
+    with Outbox(home) as outbox:
+        assert outbox.get(case_id).path.exists()
+        outbox.approve(case_id, attestation(outbox.get(case_id).package_sha256), "registry")
+        assert outbox.get(case_id).state is State.READY
+
+
+def test_the_same_draft_has_the_same_id_until_it_is_packaged(home):
+    with Outbox(home) as outbox:
+        first = outbox.reserve(STUDIES)
+        assert outbox.reserve(STUDIES) == first
+        assert outbox.find(STUDIES) is None
+        put_in(outbox)
+        assert outbox.find(STUDIES).case_id == first
+        assert outbox.reserve(STUDIES) != first
+
+
+def test_what_is_not_approved_is_not_sent(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox, ready=False)
+        with pytest.raises(ApprovalError):
+            outbox.mark_sending(case_id)
+        for wrong in (attestation("0" * 64), b"[]", b"nonsense"):
+            with pytest.raises(ApprovalError):
+                outbox.approve(case_id, wrong, "registry")
+        assert outbox.get(case_id).state is State.PACKAGED
+
+
+def test_a_new_package_voids_the_approval(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox, ready=False)
+        package, record = write(outbox.staging(case_id), case_id, [b"other"])
+        outbox.store(package, record, CLINICAL)
+        assert outbox.get(case_id).attestation == b""
+        with pytest.raises(ApprovalError):
+            outbox.mark_sending(case_id)
+
+
+def test_nothing_confirmed_is_sent_or_packaged_or_dropped_again(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        outbox.mark_sending(case_id)
+        outbox.delivered(case_id, SIGNED)
+        with pytest.raises(InputError):
+            outbox.mark_sending(case_id)
+        with pytest.raises(InputError):
+            outbox.approve(case_id, attestation(outbox.get(case_id).package_sha256), "registry")
+        with pytest.raises(InputError):
+            outbox.drop(case_id)
+        package, record = write(outbox.staging(case_id), case_id)
+        with pytest.raises(InputError):
+            outbox.store(package, record, CLINICAL)
+
+
+def test_drop_removes_the_package_and_keeps_what_happened(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        path = outbox.get(case_id).path
+        outbox.drop(case_id.lower())
+        assert not path.exists()
+        assert outbox.list() == ()
+        assert outbox.events(case_id)[-1][1] == "dropped"
+        with pytest.raises(InputError):
+            outbox.get(case_id)
+
+
+def test_drop_waits_for_the_sender(home):
+    with Outbox(home) as outbox, Outbox(home) as other:
+        case_id = put_in(outbox)
+        with other.sending(), pytest.raises(NotDeliveredError):
+            outbox.drop(case_id)
+
+
+def test_there_is_one_sender_and_one_builder_of_the_same_studies(home):
+    with Outbox(home) as outbox, Outbox(home) as other:
+        with outbox.sending(), pytest.raises(NotDeliveredError), other.sending():
+            pass
+        with outbox.building(STUDIES):
+            with pytest.raises(NotDeliveredError), other.building(STUDIES):
+                pass
+            with other.building("cd" * 32):
+                pass
+        with other.building(STUDIES), other.sending():
+            pass
+
+
+def test_what_another_run_is_building_is_not_cleared(home):
+    with Outbox(home) as outbox:
+        case_id = outbox.reserve(STUDIES)
+        with outbox.building(STUDIES):
+            write(outbox.staging(case_id), case_id)
+            with Outbox(home):
+                assert outbox.staging(case_id).exists()
+        with Outbox(home):
+            assert not outbox.staging(case_id).exists()
+
+
+def test_events_cannot_be_changed(home):
+    with Outbox(home) as outbox:
+        put_in(outbox)
+        for statement in ("UPDATE events SET what = 'x'", "DELETE FROM events"):
+            with pytest.raises(sqlite3.IntegrityError):
+                outbox._database.execute(statement)
+
+
+def test_answers_survive(home):
+    with Outbox(home) as outbox:
+        outbox.save_draft(STUDIES, b'{"age":1}')
+    with Outbox(home) as outbox:
+        assert outbox.draft(STUDIES) == b'{"age":1}'
+        outbox.forget_draft(STUDIES)
+        assert outbox.draft(STUDIES) is None
+
+
+def test_secrets_and_records_are_not_in_the_repr(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        outbox.record_upload(case_id, "/v1/uploads/secret")
+        assert "secret" not in repr(outbox.get(case_id))
+        assert "clinical" not in repr(outbox.get(case_id))
+    records = (home / "outbox" / "records").read_text() if False else ""
+    for path in (home / "outbox" / "records").iterdir():
+        records += path.read_text()
+    assert "secret" not in records
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
+def test_only_the_owner_can_read_anything(home):
+    with Outbox(home) as outbox:
+        put_in(outbox)
+        for path in (home / "outbox").rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["text", "middle", "empty pages", "gone"])
+def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
+    with Outbox(home) as outbox:
+        waiting = put_in(outbox, study_set="11" * 32, ready=False)
+        ready = put_in(outbox, study_set="22" * 32)
+        done = put_in(outbox, study_set="33" * 32)
+        outbox.mark_sending(done)
+        outbox.delivered(done, SIGNED)
+        before = {case.case_id: case for case in outbox.list()}
+        outbox._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = home / "outbox" / "outbox.sqlite"
+    data = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {
+                "text": b"not a database at all" * 100,
+                "middle": data[:4096] + b"\xff" * 8192 + data[12288:],
+                "empty pages": data[:100] + bytes(len(data) - 100),
+            }[damage]
+        )
+    with Outbox(home) as outbox:
+        after = {case.case_id: case for case in outbox.list()}
+        assert after == before
+        assert outbox.receipts(done) == (SIGNED,)
+        assert outbox.find("33" * 32).state is State.DELIVERED
+        assert after[waiting].state is State.PACKAGED
+        assert after[ready].state is State.READY
+        put_in(outbox, study_set="44" * 32)
+    if damage != "gone":
+        assert len(list((home / "outbox").glob("outbox.sqlite.damaged-*"))) >= 1
+
+
+def test_without_any_record_a_package_is_taken_in_and_wants_a_new_approval(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        before = outbox.get(case_id)
+    for path in [home / "outbox" / "outbox.sqlite", *(home / "outbox" / "records").iterdir()]:
+        path.unlink()
+    with Outbox(home) as outbox:
+        after = outbox.get(case_id)
+        assert after.state is State.PACKAGED
+        assert after.attestation == b""
+        assert (after.package_sha256, after.manifest_sha256, after.objects, after.case_json) == (
+            before.package_sha256,
+            before.manifest_sha256,
+            before.objects,
+            before.case_json,
+        )
+
+
+def test_a_damaged_package_that_no_row_names_is_put_aside_not_deleted(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        path = outbox.get(case_id).path
+    data = bytearray(path.read_bytes())
+    data[900] ^= 1
+    path.write_bytes(data)
+    for file in [home / "outbox" / "outbox.sqlite", *(home / "outbox" / "records").iterdir()]:
+        file.unlink()
+    with Outbox(home) as outbox:
+        assert outbox.list() == ()
+        assert (home / "outbox" / "damaged" / path.name).read_bytes() == bytes(data)
+
+
+def test_a_package_that_was_lost_is_built_again_under_the_same_id(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        outbox.get(case_id).path.unlink()
+    with Outbox(home) as outbox:
+        assert outbox.get(case_id).state is State.DRAFT
+        assert put_in(outbox) == case_id
+
+
+def test_an_outbox_of_a_newer_version_is_left_alone(home):
+    with Outbox(home) as outbox:
+        outbox._database.execute("PRAGMA user_version=99")
+    with pytest.raises(SettingsError, match="newer"):
+        Outbox(home)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root can write anywhere")
+def test_a_read_only_home_is_said_in_plain_words(home):
+    home.chmod(0o500)
+    try:
+        with pytest.raises(SettingsError):
+            Outbox(home)
+    finally:
+        home.chmod(0o700)
+
+
+def test_a_home_that_is_a_file_is_said_in_plain_words(home):
+    (home / "outbox").write_text("")
+    with pytest.raises(SettingsError):
+        Outbox(home)
+
+
+def test_a_full_disk_is_said_in_plain_words_and_loses_nothing(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        (pages,) = outbox._database.execute("PRAGMA page_count").fetchone()
+        outbox._database.execute(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(NotDeliveredError, match="cannot be written"):
+            outbox.save_draft(STUDIES, b"x" * 100_000)
+        assert outbox.get(case_id).state is State.READY
+
+
+# -- where it lies ---------------------------------------------------------------------------------------------------
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb1 /home/local xfs rw 0 0
+//server/share /mnt/my\\040share cifs rw 0 0
+host: /mnt/ssh fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var/lib", "ext4"),
+        ("/home", "nfs4"),
+        ("/home/a/b", "nfs4"),
+        ("/home/local/x", "xfs"),
+        ("/homework", "ext4"),
+        ("/mnt/my share/x", "cifs"),
+        ("/mnt/ssh", "fuse.sshfs"),
+    ],
+)
+def test_the_file_system_of_a_folder_is_found(folder, kind):
+    assert file_system(MOUNTS, folder) == kind
+
+
+def test_a_network_share_is_refused_with_advice(home, monkeypatch):
+    assert not is_network_share(home)
+    monkeypatch.setattr("bsti_submit.outbox.store.is_network_share", lambda _: True)
+    with pytest.raises(SettingsError, match="network share") as caught:
+        Outbox(home)
+    assert "local disk" in caught.value.hint
+
+
+# -- kill -9 ---------------------------------------------------------------------------------------------------------
+
+_DRIVER = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+home, at = Path(sys.argv[1]), int(sys.argv[2])
+seen = 0
+def step(*_):
+    global seen
+    seen += 1
+    if seen == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+def around(module, name):
+    real = getattr(module, name)
+    def wrapped(*arguments, **named):
+        step()
+        found = real(*arguments, **named)
+        step()
+        return found
+    setattr(module, name, wrapped)
+around(os, "replace"); around(os, "fsync"); around(Path, "unlink")
+import bsti_submit.outbox.store as store
+class Database:
+    def __init__(self, real): self._real = real
+    def execute(self, *arguments):
+        step()
+        found = self._real.execute(*arguments)
+        step()
+        return found
+    def __getattr__(self, name): return getattr(self._real, name)
+real = store.connected
+store.connected = lambda path: Database(real(path))
+from tests.delivery.cases import put_in
+outbox = store.Outbox(home)
+seen = 0
+case_id = put_in(outbox)
+outbox.mark_sending(case_id)
+outbox.record_upload(case_id, "/v1/uploads/x")
+outbox.delivered(case_id, b'{"schema":"receipt/1.0","signature":{"value":"x"}}')
+print("steps", seen)
+"""
+
+
+def _run(home: Path, at: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(_DRIVER), str(home), str(at)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def _settled(home: Path) -> None:
+    """After any crash: open, and finish the case by doing again what a person would do again."""
+    with Outbox(home) as outbox:
+        cases = outbox.list()
+        assert len(cases) <= 1
+        for case in cases:
+            package = case.path
+            if case.state in {State.PACKAGED, State.READY, State.SENDING}:
+                with PackageReader(package) as reader:
+                    assert reader.problems() == ()
+            if case.state is State.DELIVERED:
+                assert not package.exists()
+                assert case.receipt
+        assert not list((home / "outbox" / "staging").iterdir())
+        expected = {case.path for case in cases if case.state in {State.PACKAGED, State.READY, State.SENDING}}
+        assert set((home / "outbox" / "packages").iterdir()) == expected
+        if not cases or cases[0].state is State.DRAFT:
+            case_id = put_in(outbox)
+        else:
+            case_id = cases[0].case_id
+        case = outbox.get(case_id)
+        if case.state is State.PACKAGED:
+            outbox.approve(case_id, attestation(case.package_sha256), "registry")
+        if outbox.get(case_id).state is not State.DELIVERED:
+            outbox.mark_sending(case_id)
+            outbox.delivered(case_id, SIGNED)
+        assert [found.state for found in outbox.list()] == [State.DELIVERED]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_kill_between_a_few_pairs_of_steps_loses_nothing(tmp_path):
+    done = _run(tmp_path / "whole", 0)
+    assert done.returncode == 0, done.stderr
+    steps = int(done.stdout.split()[1])
+    assert steps > 40
+    _settled(tmp_path / "whole")
+    for at in range(3, steps, max(1, steps // 10)):
+        home = tmp_path / str(at)
+        assert _run(home, at).returncode == -signal.SIGKILL
+        _settled(home)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_kill_between_any_two_steps_loses_nothing(tmp_path):
+    steps = int(_run(tmp_path / "whole", 0).stdout.split()[1])
+    for at in range(1, steps + 1):
+        home = tmp_path / str(at)
+        assert _run(home, at).returncode == -signal.SIGKILL
+        _settled(home)
+
+
+def test_opening_while_another_process_takes_packages_in_loses_none(tmp_path):
+    """Recovery once deleted a package that another process had moved in a moment before."""
+    code = (
+        "import sys; from pathlib import Path; from bsti_submit.outbox import Outbox\n"
+        "from tests.delivery.cases import put_in\n"
+        "with Outbox(Path(sys.argv[1])) as outbox:\n"
+        "    for n in range(12): put_in(outbox, [b'x'], study_set=f'{n:064d}')\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    until = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < until:
+        with Outbox(tmp_path):
+            pass
+    assert child.wait() == 0
+    with Outbox(tmp_path) as outbox:
+        cases = outbox.list()
+        assert len(cases) == 12
+        assert all(case.path.exists() for case in cases)
