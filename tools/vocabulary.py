@@ -66,6 +66,9 @@ NAMES = frozenset(
     newcastle newport norfolk northampton norwich nottingham oxford paris perth plymouth portsmouth preston reading rochester
     sheffield shrewsbury somerset southampton stafford stockport suffolk sunderland surrey sussex swansea swindon truro wakefield
     warwick wigan winchester windsor worcester york
+    begin belt berlin blocker breed cage cancel carina carmine carrier celestine colors cousin cover crystal
+    dark dye fan garnet given harris heater look loop maine merchant merino numbers parent person pink poland
+    poor rank render roof self session son stump tan tarrant treat trotter vital wax
     """.split()
 )
 SHORTEST = 3
@@ -81,8 +84,10 @@ def main() -> None:
                     found |= _everyday(meaning)
     for entry in DicomDictionary.values():
         found |= {word.lower() for word in re.findall(r"[A-Z][a-z]{2,}", entry[2]) if entry[3] != "Retired"}
-    words = sorted(word for word in found - NAMES if len(word) >= SHORTEST)
-    path = Path(__file__).resolve().parent.parent / "profiles" / "vocabulary" / "standard.txt"
+    folder = Path(__file__).resolve().parent.parent / "profiles" / "vocabulary"
+    also_names = {line.lstrip("~") for line in (folder / "also-names.txt").read_text("utf-8").split("\n")}
+    words = sorted(word for word in found - NAMES - also_names if len(word) >= SHORTEST)
+    path = folder / "standard.txt"
     path.write_text("\n".join(words) + "\n", "utf-8", newline="\n")
 
 

@@ -44,7 +44,9 @@ def load_vocabulary(paths: Iterable[Path]) -> frozenset[str]:
     """
     entries: set[str] = set()
     for path in paths:
-        entries.update(line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#"))
+        entries.update(
+            line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")
+        )
     return frozenset(entries)
 
 
@@ -224,7 +226,13 @@ def _is_day(digits: list[str]) -> bool:
     if not (1 <= day <= 31 and 1 <= month <= 12 or 1 <= month <= 31 and 1 <= day <= 12):  # noqa: PLR2004
         return False
     # two figures each and the second with a nought, or a third that can be a year
-    return len(digits) == 3 and len(digits[2]) == 2 or len(digits) == 2 and digits[1].startswith("0") and len(digits[0]) == 2  # noqa: PLR2004
+    return (
+        len(digits) == 3
+        and len(digits[2]) == 2
+        or len(digits) == 2
+        and digits[1].startswith("0")
+        and len(digits[0]) == 2
+    )  # noqa: PLR2004
 
 
 def _drop_names(tokens: list[Token]) -> None:

@@ -65,13 +65,18 @@ _UNIT: Final = (
     "gy|msv|l|d|f|pc|i|w|m"
 )
 _NUMBER: Final = re.compile(
-    rf"(?:{_DECIMAL}|\d{{1,3}}(?:[x-]\d{{1,3}}){{1,2}}|{_DECIMAL}[x-]{_DECIMAL})(?:{_UNIT})?|\d{{4}}(?:x\d{{3,4}})?", re.IGNORECASE
+    rf"(?:{_DECIMAL}|\d{{1,3}}(?:[x-]\d{{1,3}}){{1,2}}|{_DECIMAL}[x-]{_DECIMAL})(?:{_UNIT})?|\d{{4}}(?:x\d{{3,4}})?",
+    re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
-_BEFORE_BIG: Final = frozenset(("w", "ww", "wl", "wc", "l", "c", "dlp", "totaldlp", "ctdi", "kv", "ma", "mas", "fov"))
-_PREFIXED: Final = re.compile(r"(?:w|ww|wl|wc|l|c|k|s|p|r|sp|se|im|t|iso|rt|q|se)-?\d{1,4}(?:[.,]\d{1,2})?", re.IGNORECASE)
+_BEFORE_BIG: Final = frozenset(
+    ("w", "ww", "wl", "wc", "l", "c", "dlp", "totaldlp", "ctdi", "kv", "ma", "mas", "fov")
+)
+_PREFIXED: Final = re.compile(
+    r"(?:w|ww|wl|wc|l|c|k|s|p|r|sp|se|im|t|iso|rt|q|se)-?\d{1,4}(?:[.,]\d{1,2})?", re.IGNORECASE
+)
 _KERNEL: Final = re.compile(
-    r"[abchstuq][rvfluhpcqn]?\d{2}[a-z]?\d?|i\d{2}[fs]|fc\d{2}|(?:br|bl|bv|bf|bn|hr|hv|hf|hn|qr|qv|tr|ur|sa|sd|hc|hp|ub|uc|lu)"
+    r"[abcdhstuq][rvfluhpcqn]?\d{2}[a-z]?\d?|i\d{2}[fs]|fc\d{2}|(?:br|bl|bv|bf|bn|hr|hv|hf|hn|qr|qv|tr|ur|sa|sd|hc|hp|ub|uc|lu)"
     r"\d{2}[a-z]?\d?|[yue][a-e]|[aisq][1-5]|c_lung\w{0,4}",
     re.IGNORECASE,
 )
@@ -143,7 +148,9 @@ def joined(text: str, tokens: list[Token]) -> str:
         elif gap:
             between = text[last.end : token.start]
             closing, opening = _head(between, _TRAILING), _tail(between, frozenset("([{?"))
-            out.append(closing + ("_" if between.startswith("_") and between.endswith("_") else " ") + opening)
+            out.append(
+                closing + ("_" if between.startswith("_") and between.endswith("_") else " ") + opening
+            )
         else:
             out.append("".join(c if c in _SAFE_SEPARATORS else " " for c in text[last.end : token.start]))
         out.append(token.text)
@@ -156,7 +163,9 @@ def joined(text: str, tokens: list[Token]) -> str:
 
 def _head(text: str, allowed: frozenset[str]) -> str:
     for index, character in enumerate(text):
-        if character not in allowed and not (character == " " and text[index + 1 : index + 2] in allowed - {"."}):
+        if character not in allowed and not (
+            character == " " and text[index + 1 : index + 2] in allowed - {"."}
+        ):
             return text[:index].rstrip()
     return text.rstrip()
 
