@@ -1,7 +1,7 @@
 """Free text → the allowed words of it (PS3.15 E.3.5, Clean Descriptors).
 
-First this patient's own words go, then whatever has the form of a national identifier, then every word that is not in
-the vocabulary. So a name that stands nowhere in the header goes as well, and ``Hodgkin`` and ``B60f`` stay.
+First this patient's own words go, then what has the form of a national identifier, then every word that is not
+in the vocabulary. So a name that is nowhere in the header goes too, and ``Hodgkin`` and ``B60f`` stay.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ _CACHED_TEXTS: Final = 8192
 _CACHED_PATIENTS: Final = 4
 _PASSES: Final = 8
 _WINDOW: Final = 4
-"""Tokens in a row that are also looked up as one of the patient's own words: ``943 476 5919``, ``S M I T H``."""
+"""Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T``."""
 _SHORTEST_JOINED: Final = 4
+_LONGEST_RUN: Final = 6
+"""Digits of three and more whole numbers in a row that may stay."""
+_MONTHS: Final = 12
+_DAYS: Final = 31
 
 _SOFT: Final = frozenset({Kind.HOSPITAL_NUMBER, Kind.PLACE, Kind.UK_PHONE, Kind.GMC, Kind.LONG_NUMBER})
 """Finds in which an allowed word without digits may stay: "CT 1234567", "tel", "chest hospital"."""
@@ -39,8 +43,8 @@ class Known(Protocol):
 def load_vocabulary(paths: Iterable[Path]) -> frozenset[str]:
     """Return the entries of some lists, one a line, in lower case and without accents.
 
-    An entry is a word; ``~`` and a word, which is also a name and stays only where nothing near it was dropped; or two
-    words, which are allowed only side by side. Lines that begin with ``#`` are comments.
+    An entry is a word; ``~`` and a word, which is also a name and stays only where nothing beside it was
+    dropped; or two words, which are allowed only side by side. Lines that begin with ``#`` are comments.
     """
     entries: set[str] = set()
     for path in paths:
@@ -76,8 +80,8 @@ class Descriptors:
         self._words = frozenset(e for e in vocabulary if not e.startswith("~") and " " not in e) - self._names
         self._patterns = patterns
         self._hospital_pattern = hospital_pattern
-        # The texts of one patient are never looked up for another: what is allowed depends on whose words are known.
-        # The object itself is held, since an id could be given again.
+        # One patient's texts are never looked up for another: it depends on whose words are known.
+        # The object itself is held, since its id could be given again.
         self._cache: list[tuple[Known, dict[str, str]]] = []
 
     def clean(self, text: str, known: Known) -> str:
@@ -166,7 +170,7 @@ class Descriptors:
                     break  # title and name are gone: "Dr SMITH CHEST PA" goes on with the examination
                 token.verdict = Verdict.DROP
 
-    def _judge(self, tokens: list[Token], index: int, known: Known) -> Verdict:
+    def _judge(self, tokens: list[Token], index: int, known: Known) -> Verdict:  # noqa: PLR0911 - one a verdict
         token = tokens[index]
         before = tokens[index - 1].plain if index else ""
         after = tokens[index + 1].plain if index + 1 < len(tokens) else ""
@@ -185,7 +189,7 @@ class Descriptors:
         return self._judge_compound(token, known)
 
     def _judge_compound(self, token: Token, known: Known) -> Verdict:
-        """Judge a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``: all its parts must be allowed."""
+        """Judge a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``: all parts must be allowed."""
         for parts in pieces(token.text):
             words = [plain(part) for part in parts]
             if len(words) < 2 or any(known.contains(word) for word in words):  # noqa: PLR2004
@@ -213,26 +217,25 @@ def _drop_numbers(tokens: list[Token]) -> None:
             run.append(token)
             continue
         digits = [one.text for one in run]
-        if sum(map(len, digits)) >= 7 and len(digits) > 2 or _is_day(digits):  # noqa: PLR2004
+        if (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):  # noqa: PLR2004
             for one in run:
                 one.verdict = Verdict.DROP
         run = []
 
 
 def _is_day(digits: list[str]) -> bool:
-    if len(digits) < 2 or any(len(one) > 2 for one in digits):  # noqa: PLR2004
+    """Tell "14/09" and "12 03 47"; "1/2" and "10 x 2" are no days."""
+    if any(len(one) > 2 for one in digits):  # noqa: PLR2004
         return False
-    day, month = int(digits[0]), int(digits[1])
-    if not (1 <= day <= 31 and 1 <= month <= 12 or 1 <= month <= 31 and 1 <= day <= 12):  # noqa: PLR2004
-        return False
-    # two figures each and the second with a nought, or a third that can be a year
-    return (
-        len(digits) == 3
-        and len(digits[2]) == 2
-        or len(digits) == 2
-        and digits[1].startswith("0")
-        and len(digits[0]) == 2
-    )  # noqa: PLR2004
+    match digits:
+        case [first, second] if len(first) == 2 and second.startswith("0"):  # noqa: PLR2004
+            pass
+        case [first, second, year] if len(year) == 2:  # noqa: PLR2004
+            pass
+        case _:
+            return False
+    low, high = sorted((int(first), int(second)))
+    return 1 <= low <= _MONTHS and high <= _DAYS
 
 
 def _drop_names(tokens: list[Token]) -> None:

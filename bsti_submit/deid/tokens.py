@@ -1,4 +1,4 @@
-"""The tokens of a descriptor: how a text is cut, which numbers and codes tell nothing, how what stays is joined."""
+"""The tokens of a descriptor: how text is cut, which numbers are harmless, how what stays is joined."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ _UNIT: Final = (
     "gy|msv|l|d|f|pc|i|w|m"
 )
 _NUMBER: Final = re.compile(
-    rf"(?:{_DECIMAL}|\d{{1,3}}(?:[x-]\d{{1,3}}){{1,2}}|{_DECIMAL}[x-]{_DECIMAL})(?:{_UNIT})?|\d{{4}}(?:x\d{{3,4}})?",
+    rf"(?:{_DECIMAL}|\d{{1,3}}(?:[x-]\d{{1,3}}){{1,2}}|{_DECIMAL}[x-]{_DECIMAL})(?:{_UNIT})?"
+    r"|\d{4}(?:x\d{3,4})?",
     re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
@@ -117,8 +118,8 @@ def pieces(word: str) -> Iterator[list[str]]:
 def is_number(text: str, before: str = "") -> bool:
     """Tell a number or measure that can be neither a date nor part of an id.
 
-    Three figures at most, decimals aside. Four only if they end in a nought and are no year, as window settings and
-    model numbers do, or after a word that wants a large number.
+    Three figures at most, decimals aside. Four only if they end in a nought and are no year, as window
+    settings and model numbers do, or after a word that wants a large number.
     """
     if _NUMBER.fullmatch(text) is None:
         return before in _BEFORE_BIG and re.fullmatch(r"\d{1,4}(?:\.\d{1,2})?", text) is not None

@@ -420,7 +420,6 @@ Bristol
 SW1A 1AA
 a.b@nhs.net
 S M I T H
-Ｓｍｉｔｈ
 SMITH1.25MM
 5MMSMITH
 2020-03
@@ -446,6 +445,11 @@ def test_nothing_stays_of_a_name_alone(text):
 )
 def test_the_patients_own_words_go_even_if_they_are_words_of_imaging(text):
     assert "one" not in DESCRIPTORS.clean(text, Words("bone")).lower()
+
+
+def test_wide_letters_do_not_hide_a_name():
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in "Smith")
+    assert DESCRIPTORS.clean(f"chest {wide}", NOBODY) == "chest"
 
 
 def test_the_patients_own_number_goes_in_any_spacing():
