@@ -1,9 +1,9 @@
 """Write `profiles/vocabulary/standard.txt`: the everyday words of the standard's own terms.
 
-From the meanings of the context groups of PS3.16 and the attribute names of PS3.6, as pydicom carries them. A
-word counts only where it stands in lower case inside a meaning, so that eponyms and place names stay out; words
-that are also names of people or places stay out too (`NAMES`, `also-names.txt`). What the registry needs of those
-is in the hand-written lists.
+From the meanings of the context groups of PS3.16 and the attribute names of PS3.6, as pydicom has them.
+A word counts only where it stands in lower case inside a meaning, so that eponyms and place names stay out;
+words that are also names of people or places stay out too (`NAMES`, `also-names.txt`). What the registry needs
+of those is in the hand-written lists.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Free text → the allowed words of it (PS3.15 E.3.5, Clean Descriptors).
 
-First this patient's own words go, then what has the form of a national identifier, then every word that is not
+First this patient's own words go, then what has the form of a national identifier, then every word not
 in the vocabulary. So a name that is nowhere in the header goes too, and ``Hodgkin`` and ``B60f`` stay.
 """
 

@@ -164,9 +164,7 @@ def joined(text: str, tokens: list[Token]) -> str:
 
 def _head(text: str, allowed: frozenset[str]) -> str:
     for index, character in enumerate(text):
-        if character not in allowed and not (
-            character == " " and text[index + 1 : index + 2] in allowed - {"."}
-        ):
+        if character not in allowed and not (character == " " and text[index:].lstrip(" ")[:1] in _CLOSERS):
             return text[:index].rstrip()
     return text.rstrip()
 
