@@ -175,7 +175,9 @@ def test_nothing_prints_or_logs_outside_the_shells(module):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called != "print", module
-            assert not called.startswith(("logger.", "log.", "logging.info", "logging.warning", "logging.error")), module
+            assert not called.startswith(("logger.", "log.", "logging.info", "logging.warning", "logging.error")), (
+                module
+            )
             assert not called.startswith(("sys.stdout", "sys.stderr")), module
 
 

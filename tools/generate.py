@@ -93,7 +93,10 @@ def recipe_text(name: str, options: tuple[str, ...]) -> str:
 
     temporal = "MODIFIED" if "113107" in options else "REMOVED"
     blocks: dict[str, list[str]] = {block: [] for block in BLOCKS}
-    blocks["insert"] = ["ADD PatientIdentityRemoved YES", f"ADD LongitudinalTemporalInformationModified {temporal}"]
+    blocks["insert"] = [
+        "ADD PatientIdentityRemoved YES",
+        f"ADD LongitudinalTemporalInformationModified {temporal}",
+    ]
     for row in rows():
         if row.tag is not None:
             block, line = line_of(row, options)

@@ -82,7 +82,7 @@ NAMES = frozenset(
     wheel wheeler whistler white wick wife wigan wild wilde wilder wildman will wills wilson winch
     winchester wind windsor wing winner winter winters wise wolf wolfe wood woods wool worcester worm
     worth wren wright yates yew york young
-    """.split()  # noqa: SIM905
+    """.split()
 )
 SHORTEST = 3
 

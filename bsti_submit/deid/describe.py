@@ -140,7 +140,9 @@ def conformance(profiles: Sequence[Profile]) -> str:
         "secret key. They are the same in every instance, study and later run of a site with the same key, and unrelated",
         "under another. UIDs that the standard registers stay. No table of old and new values is kept.",
         "",
-        "**Dummies.** " + ", ".join(f"{vr} `{value}`" for vr, value in sorted(DUMMIES.items())) + "; binary values are zero. A",
+        "**Dummies.** "
+        + ", ".join(f"{vr} `{value}`" for vr, value in sorted(DUMMIES.items()))
+        + "; binary values are zero. A",
         "sequence for which the table asks a dummy is emptied. UIDs get a new UID.",
         "",
         "**Type-dependent actions** (X/Z, X/D, X/Z/D, Z/D, X/Z/U*) follow the type of PS3.3 in the IOD at hand, the strongest where",

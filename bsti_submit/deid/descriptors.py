@@ -48,9 +48,7 @@ def load_vocabulary(paths: Iterable[Path]) -> frozenset[str]:
     """
     entries: set[str] = set()
     for path in paths:
-        entries.update(
-            line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")
-        )
+        entries.update(line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#"))
     return frozenset(entries)
 
 
@@ -170,7 +168,7 @@ class Descriptors:
                     break  # title and name are gone: "Dr SMITH CHEST PA" goes on with the examination
                 token.verdict = Verdict.DROP
 
-    def _judge(self, tokens: list[Token], index: int, known: Known) -> Verdict:  # noqa: PLR0911 - one a verdict
+    def _judge(self, tokens: list[Token], index: int, known: Known) -> Verdict:
         token = tokens[index]
         before = tokens[index - 1].plain if index else ""
         after = tokens[index + 1].plain if index + 1 < len(tokens) else ""
@@ -192,7 +190,7 @@ class Descriptors:
         """Judge a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``: all parts must be allowed."""
         for parts in pieces(token.text):
             words = [plain(part) for part in parts]
-            if len(words) < 2 or any(known.contains(word) for word in words):  # noqa: PLR2004
+            if len(words) < 2 or any(known.contains(word) for word in words):
                 continue
             if all(self._is_part(words, place) for place in range(len(words))):
                 return Verdict.WORD
@@ -217,7 +215,7 @@ def _drop_numbers(tokens: list[Token]) -> None:
             run.append(token)
             continue
         digits = [one.text for one in run]
-        if (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):  # noqa: PLR2004
+        if (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):
             for one in run:
                 one.verdict = Verdict.DROP
         run = []
@@ -225,12 +223,12 @@ def _drop_numbers(tokens: list[Token]) -> None:
 
 def _is_day(digits: list[str]) -> bool:
     """Tell "14/09" and "12 03 47"; "1/2" and "10 x 2" are no days."""
-    if any(len(one) > 2 for one in digits):  # noqa: PLR2004
+    if any(len(one) > 2 for one in digits):
         return False
     match digits:
-        case [first, second] if len(first) == 2 and second.startswith("0"):  # noqa: PLR2004
+        case [first, second] if len(first) == 2 and second.startswith("0"):
             pass
-        case [first, second, year] if len(year) == 2:  # noqa: PLR2004
+        case [first, second, year] if len(year) == 2:
             pass
         case _:
             return False

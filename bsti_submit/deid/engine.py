@@ -148,9 +148,7 @@ class _Instance:
             series_uid=self.scope.uid(_uid(top[SERIES_INSTANCE_UID])),
             instance_uid=self.scope.uid(_uid(top[SOP_INSTANCE_UID])),
             modality=_code(top.get(MODALITY)),
-            transfer_syntax_uid=EXPLICIT_LITTLE
-            if parsed.transfer_syntax_uid in NATIVE
-            else parsed.transfer_syntax_uid,
+            transfer_syntax_uid=EXPLICIT_LITTLE if parsed.transfer_syntax_uid in NATIVE else parsed.transfer_syntax_uid,
             elements=tuple(sorted(kept.items())),
             pixels=pixels,
             layout=layout,
@@ -167,10 +165,10 @@ class _Instance:
             kept[0x00120064] = method_codes(codes)
         kept[0x00280303] = encode(0x00280303, "CS", self.profile.temporal_information.encode("ascii"))
 
-    def _pixels(self, parsed: Parsed, layout: PixelLayout) -> Pixels | None | Refusal:
+    def _pixels(self, parsed: Parsed, layout: PixelLayout) -> Pixels | Refusal | None:
         if parsed.transfer_syntax_uid not in NATIVE | frames.ENCAPSULATED:
             return Refusal(Reason.UNSUPPORTED_SYNTAX, "TransferSyntaxUID")
-        found = [element for element in parsed.elements if element[0] >> 16 == 0x7FE0]  # noqa: PLR2004
+        found = [element for element in parsed.elements if element[0] >> 16 == 0x7FE0]
         if any(element[0] in {FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA} for element in found):
             return Refusal(Reason.PIXEL_CODING, "FloatPixelData")
         for tag, vr, value, _ in found:
@@ -179,17 +177,13 @@ class _Instance:
             if isinstance(value, Fragments):
                 if parsed.transfer_syntax_uid in NATIVE:
                     return Refusal(Reason.PIXEL_CODING, "TransferSyntaxUID")
-                return frames.clean_encapsulated(
-                    value.offsets, value.fragments, layout, parsed.transfer_syntax_uid
-                )
+                return frames.clean_encapsulated(value.offsets, value.fragments, layout, parsed.transfer_syntax_uid)
             if parsed.transfer_syntax_uid not in NATIVE or isinstance(value, list):
                 return Refusal(Reason.PIXEL_CODING, "PixelData")
             return frames.clean_native(value, layout, big_endian=parsed.big_endian, vr=vr)
         return Refusal(Reason.PIXEL_LENGTH, "PixelData") if layout.rows else None
 
-    def _walk(
-        self, elements: list[Element], path: tuple[int, ...], characters: Characters
-    ) -> list[tuple[int, Buffer]]:
+    def _walk(self, elements: list[Element], path: tuple[int, ...], characters: Characters) -> list[tuple[int, Buffer]]:
         kept: list[tuple[int, Buffer]] = []
         creators: dict[int, str] = {}
         for tag, _, value, _ in elements:
@@ -218,7 +212,7 @@ class _Instance:
         if not tag >> 16 & 1:
             return None
         element = tag & 0xFFFF
-        if 0x10 <= element <= 0xFF and isinstance(value, memoryview):  # noqa: PLR2004
+        if 0x10 <= element <= 0xFF and isinstance(value, memoryview):
             creator = bytes(value).strip(b" \0").decode("ascii", "replace")
             creators[tag & 0xFFFF0000 | element << 8] = creator
             return creator
@@ -309,7 +303,13 @@ class _Instance:
         return encode_sequence(tag, items)
 
     def _keep(
-        self, tag: int, vr: str, stated: str, value: memoryview, raw: memoryview | None, characters: Characters
+        self,
+        tag: int,
+        vr: str,
+        stated: str,
+        value: memoryview,
+        raw: memoryview | None,
+        characters: Characters,
     ) -> Buffer | None:
         if vr in BULK and tag not in _LOOK_UP_TABLES:
             self.counts["removed"] += 1
@@ -405,7 +405,7 @@ def _code(value: object) -> str:
 def _layout(top: dict[int, object]) -> PixelLayout:
     def number(tag: int, default: int = 0) -> int:
         value = top.get(tag)
-        if isinstance(value, memoryview) and len(value) == 2:  # noqa: PLR2004
+        if isinstance(value, memoryview) and len(value) == 2:
             return value[0] | value[1] << 8
         return default
 
@@ -432,7 +432,7 @@ def _layout(top: dict[int, object]) -> PixelLayout:
 
 def is_registered(uid: str) -> bool:
     """Whether a UID is one that the standard registers (PS3.6 annex A), and so identifies nothing of the patient."""
-    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415
+    from pydicom._uid_dict import UID_dictionary
 
     return uid in UID_dictionary
 

@@ -67,7 +67,7 @@ def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr
     ):
         # A picture that does not start at bit 0 is retired since 2000; its words could not be told from text.
         return Refusal(Reason.PIXEL_CODING, "HighBit")
-    out_vr = "OW" if layout.bits_allocated > 8 else vr if vr in {"OB", "OW"} else "OW"  # noqa: PLR2004
+    out_vr = "OW" if layout.bits_allocated > 8 else vr if vr in {"OB", "OW"} else "OW"
     return NativePixels(out_vr, size, _blocks(value[: size + (size % swap if swap else 0)], size, layout, swap))
 
 
@@ -98,7 +98,7 @@ def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Cal
 
 
 def _turned(block: Buffer, width: int) -> bytes:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     return np.frombuffer(block, dtype=f">u{width}").astype(f"<u{width}").tobytes()
 
@@ -108,7 +108,7 @@ def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     allocated, stored = layout.bits_allocated, layout.bits_stored
     if allocated == 1 or stored == allocated:
         return block
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     width = allocated // 8
     whole = len(block) // width * width
@@ -195,29 +195,29 @@ def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> byte
     precision = 0
     adobe: int | None = None
     while True:
-        if frame[position] != 0xFF:  # noqa: PLR2004
+        if frame[position] != 0xFF:
             raise _Unclear
-        while frame[position + 1] == 0xFF:  # noqa: PLR2004 - fill bytes
+        while frame[position + 1] == 0xFF:
             position += 1
         marker = frame[position + 1]
-        if marker == 0xD9:  # noqa: PLR2004 - EOI; what stands behind it is dropped
+        if marker == 0xD9:
             kept.append(b"\xff\xd9")
             break
         (length,) = struct.unpack_from(">H", frame, position + 2)
         end = position + 2 + length
-        if length < 2 or end > len(frame):  # noqa: PLR2004
+        if length < 2 or end > len(frame):
             raise _Unclear
         segment = frame[position:end]
-        if marker == 0xEE and segment[4:9] == b"Adobe" and length >= 14:  # noqa: PLR2004
+        if marker == 0xEE and segment[4:9] == b"Adobe" and length >= 14:
             adobe = segment[15]
-        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:  # noqa: PLR2004
-            if lossless_ls and marker == 0xE8:  # noqa: PLR2004 - a colour transform outside the standard
+        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:
+            if lossless_ls and marker == 0xE8:
                 raise _Unclear
-        elif marker in {0xC4, 0xDB, 0xDD, 0xDC, 0xC8, 0xCC} or (lossless_ls and marker == 0xF8):  # noqa: PLR2004
-            if marker == 0xC8:  # noqa: PLR2004 - reserved for extensions
+        elif marker in {0xC4, 0xDB, 0xDD, 0xDC, 0xC8, 0xCC} or (lossless_ls and marker == 0xF8):
+            if marker == 0xC8:
                 raise _Unclear
             kept.append(segment)
-        elif 0xC0 <= marker <= 0xCF or (lossless_ls and marker == 0xF7):  # noqa: PLR2004
+        elif 0xC0 <= marker <= 0xCF or (lossless_ls and marker == 0xF7):
             precision = segment[4]
             height, width = struct.unpack_from(">HH", segment, 5)
             if (height, width) != (layout.rows, layout.columns) or segment[9] != layout.samples:
@@ -225,7 +225,7 @@ def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> byte
             if length != 8 + 3 * segment[9]:
                 raise _Unclear
             kept.append(segment)
-        elif marker == 0xDA:  # noqa: PLR2004
+        elif marker == 0xDA:
             scan_end = _scan_end(frame, end)
             kept.append(frame[position:scan_end])
             end = scan_end
@@ -234,7 +234,7 @@ def _clean_jpeg(frame: bytes, layout: PixelLayout, *, lossless_ls: bool) -> byte
         position = end
     if not precision:
         raise _Unclear
-    if adobe is not None and layout.samples == 3:  # noqa: PLR2004
+    if adobe is not None and layout.samples == 3:
         kept.insert(1, _ADOBE + bytes([min(adobe, 2)]))
     return b"".join(kept)
 
@@ -247,9 +247,9 @@ def _scan_end(frame: bytes, position: int) -> int:
             raise _Unclear
         following = frame[position + 1]
         # After 0xFF come a zero (JPEG), a value below 0x80 (JPEG-LS bit stuffing) or a restart.
-        if following < 0x80 or 0xD0 <= following <= 0xD7:  # noqa: PLR2004
+        if following < 0x80 or 0xD0 <= following <= 0xD7:
             position += 2
-        elif following == 0xFF:  # noqa: PLR2004
+        elif following == 0xFF:
             position += 1
         else:
             return position
@@ -266,9 +266,9 @@ def _clean_j2k(frame: bytes, layout: PixelLayout) -> bytes:
     sized = False
     while True:
         marker, length, end = _segment(frame, position)
-        if marker == 0xFF90:  # noqa: PLR2004 - SOT: the main header is over
+        if marker == 0xFF90:
             break
-        if marker == 0xFF51:  # noqa: PLR2004 - SIZ
+        if marker == 0xFF51:
             xsiz, ysiz, xoff, yoff = struct.unpack_from(">4L", frame, position + 6)
             (components,) = struct.unpack_from(">H", frame, position + 38)
             if (ysiz - yoff, xsiz - xoff, components) != (layout.rows, layout.columns, layout.samples):
@@ -278,7 +278,7 @@ def _clean_j2k(frame: bytes, layout: PixelLayout) -> bytes:
             sized = True
         if marker not in _J2K_MAIN:
             raise _Unclear
-        if marker != 0xFF64:  # noqa: PLR2004 - COM
+        if marker != 0xFF64:
             kept.append(frame[position:end])
         position = end
     while frame[position : position + 2] == b"\xff\x90":
@@ -299,7 +299,7 @@ _J2K_TILE: Final = frozenset((0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0x
 def _segment(frame: bytes, position: int) -> tuple[int, int, int]:
     marker, length = struct.unpack_from(">HH", frame, position)
     end = position + 2 + length
-    if length < 2 or end > len(frame):  # noqa: PLR2004
+    if length < 2 or end > len(frame):
         raise _Unclear
     return marker, length, end
 
@@ -307,7 +307,7 @@ def _segment(frame: bytes, position: int) -> tuple[int, int, int]:
 def _tile_part(frame: bytes, start: int) -> tuple[bytes, int]:
     """Return a tile-part without comments, its length told anew, and where the next begins."""
     _, length, position = _segment(frame, start)
-    if length != 10:  # noqa: PLR2004
+    if length != 10:
         raise _Unclear
     (size,) = struct.unpack_from(">L", frame, start + 6)
     end = start + size if size else len(frame.rstrip(b"\0")) - 2
@@ -320,7 +320,7 @@ def _tile_part(frame: bytes, start: int) -> tuple[bytes, int]:
         marker, _, following = _segment(frame, position)
         if marker not in _J2K_TILE or following > end:
             raise _Unclear
-        if marker != 0xFF64:  # noqa: PLR2004
+        if marker != 0xFF64:
             headers.append(frame[position:following])
         position = following
     body = b"".join((*headers, frame[position:end]))
@@ -349,14 +349,14 @@ def _clean_rle(frame: bytes, layout: PixelLayout) -> bytes:
     """Return an RLE frame (PS3.5 annex G) of exactly its segments, each decoded to know where it ends."""
     count, *starts = struct.unpack_from("<16L", frame, 0)
     planes = layout.samples * (layout.bits_allocated // 8)
-    if count != planes or starts[0] != 64 or any(starts[count:]):  # noqa: PLR2004
+    if count != planes or starts[0] != 64 or any(starts[count:]):
         raise _Unclear
     size = layout.rows * layout.columns
     segments = []
     for index in range(count):
         start = starts[index]
         end = starts[index + 1] if index + 1 < count else len(frame)
-        if not 64 <= start <= end <= len(frame):  # noqa: PLR2004
+        if not 64 <= start <= end <= len(frame):
             raise _Unclear
         segments.append(_rle_segment(frame, start, end, size))
     header = [count]
@@ -373,10 +373,10 @@ def _rle_segment(frame: bytes, start: int, end: int, size: int) -> bytes:
         if position >= end:
             raise _Unclear
         control = frame[position]
-        if control < 128:  # noqa: PLR2004
+        if control < 128:
             decoded += control + 1
             position += control + 2
-        elif control > 128:  # noqa: PLR2004
+        elif control > 128:
             decoded += 257 - control
             position += 2
         else:

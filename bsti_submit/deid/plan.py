@@ -80,7 +80,9 @@ PSEUDONYMOUS = frozenset({0x00100010, 0x00100020})
 ENGINE_WRITES = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 """Removed from the input whatever it says, since the engine writes them anew where they are true."""
 CHARACTER_SET = 0x00080005
-KEPT_BINARY = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010})
+KEPT_BINARY = frozenset(
+    {0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010}
+)
 """Binary attributes that an image needs: palettes, lookup table data, pixel data. All other binary goes."""
 _FAMILIES = (
     dictionary.TEXT_VRS | {"AE", "AS", "CS", "PN", "UR"},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bsti_submit.deid.recipe import Problem, Recipe
+    from bsti_submit.deid.recipe import Recipe
     from bsti_submit.model import AllowList, Reason
 
 __all__ = ["Profile", "export_allow_list", "lint_profile", "load_profile", "profile_names", "profiles_folder"]
@@ -132,7 +132,7 @@ class Profile:
 
     def describe(self) -> str:
         """Return the profile in plain English, for an information-governance officer."""
-        from bsti_submit.deid.describe import describe  # noqa: PLC0415 - it needs the profile
+        from bsti_submit.deid.describe import describe
 
         return describe(self)
 

@@ -134,7 +134,7 @@ def _examine(path: Path) -> tuple[Profile | None, tuple[Problem, ...]]:
 
 
 def _profile(path: Path, parts: _Parts, warnings: tuple[str, ...]) -> Profile:
-    from bsti_submit.deid.profile import Profile  # noqa: PLC0415 - which offers this module's functions
+    from bsti_submit.deid.profile import Profile
 
     said = parts.settings
     return Profile(
@@ -185,7 +185,9 @@ def _parts(path: Path) -> _Parts:
         if extends in profile_names():
             base = _parts(profiles_folder() / extends / FILE)
         else:
-            parts.problems.append(Problem(path.name, 0, f"extends must name a shipped profile: {', '.join(profile_names())}"))
+            parts.problems.append(
+                Problem(path.name, 0, f"extends must name a shipped profile: {', '.join(profile_names())}")
+            )
     parts.problems += [Problem(path.name, 0, text) for text in _wrong(said, extended=bool(base.settings))]
     parts.problems += base.problems
     parts.settings = {**base.settings, **said}
@@ -264,7 +266,7 @@ def _untrue_settings(plan: Plan, said: Mapping[str, Any], file: str) -> Iterable
         yield Problem(file, 0, f"retained_creators lists {creator}, of whom the recipe keeps nothing")
     if (Option.RETAIN_SAFE_PRIVATE in said["options"]) != bool(listed):
         yield Problem(file, 0, "option 113111 is claimed if and only if retained_creators lists some")
-    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]  # noqa: PLR2004
+    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]
     if temporal and temporal != [said["date_policy"].upper()]:
         yield Problem(file, 0, "the recipe adds a LongitudinalTemporalInformationModified that is not true")
 
@@ -309,6 +311,8 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
     return (
         f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as the "
         "Basic Profile says, and what is neither in the table nor in the standard's dictionary is removed.",
-        "It claims " + (" and ".join(sorted(claimed)) if claimed else "no profile of PS3.15, because it keeps too much") + ".",
+        "It claims "
+        + (" and ".join(sorted(claimed)) if claimed else "no profile of PS3.15, because it keeps too much")
+        + ".",
         "Its %filter rules and the default profile's vocabulary, kinds of objects and age cap apply.",
     )

@@ -43,13 +43,41 @@ LARGEST_INFLATED: Final = 1 << 30
 
 _LONG: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
 _SHORT: Final = frozenset(
-    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI")
+    (
+        "AE",
+        "AS",
+        "AT",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "FL",
+        "FD",
+        "IS",
+        "LO",
+        "LT",
+        "PN",
+        "SH",
+        "SL",
+        "SS",
+        "ST",
+        "TM",
+        "UI",
+    )
     + ("UL", "US")
 )
 _VRS: Final = {vr.encode(): vr for vr in _LONG | _SHORT}
-_WORD: Final = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OL": 4, "OF": 4} | dict.fromkeys(
-    ("FD", "OD", "SV", "UV", "OV"), 8
-)
+_WORD: Final = {
+    "US": 2,
+    "SS": 2,
+    "OW": 2,
+    "AT": 2,
+    "UL": 4,
+    "SL": 4,
+    "FL": 4,
+    "OL": 4,
+    "OF": 4,
+} | dict.fromkeys(("FD", "OD", "SV", "UV", "OV"), 8)
 
 
 class Broken(Exception):  # noqa: N818 - caught at once and turned into a refusal
@@ -143,7 +171,8 @@ def each_text(data: Buffer, use: Callable[[int, str, memoryview, bytes], None]) 
 
 def _each(elements: list[Element], inherited: bytes, use: Callable[[int, str, memoryview, bytes], None]) -> None:
     character_set = next(
-        (bytes(value) for tag, _, value, _ in elements if tag == 0x00080005 and isinstance(value, memoryview)), inherited
+        (bytes(value) for tag, _, value, _ in elements if tag == 0x00080005 and isinstance(value, memoryview)),
+        inherited,
     )
     for tag, vr, value, _ in elements:
         if isinstance(value, memoryview):
@@ -153,9 +182,7 @@ def _each(elements: list[Element], inherited: bytes, use: Callable[[int, str, me
                 _each(item, character_set, use)
 
 
-def _file_meta(
-    buffer: memoryview, use: Callable[[int, str, memoryview, bytes], None] | None = None
-) -> tuple[str, int]:
+def _file_meta(buffer: memoryview, use: Callable[[int, str, memoryview, bytes], None] | None = None) -> tuple[str, int]:
     """Return the transfer syntax, "" if none is stated, and where the data set starts."""
     position = 132 if bytes(buffer[128:132]) == b"DICM" else 0
     syntax = ""
@@ -217,7 +244,7 @@ class _Walker:
         end = len(self.buffer)
         after_pixels = False
         while position < end:
-            if end - position < 8 or not any(self.buffer[position : position + 8]):  # noqa: PLR2004
+            if end - position < 8 or not any(self.buffer[position : position + 8]):
                 if after_pixels or self.tolerant or not any(self.buffer[position:end]):
                     break  # padding
                 raise Broken(Reason.TRUNCATED)
@@ -229,7 +256,7 @@ class _Walker:
                 if after_pixels or self.tolerant:
                     break
                 raise
-            if element[0] == 0x00280103 and isinstance(element[2], memoryview) and len(element[2]) == 2:  # noqa: PLR2004
+            if element[0] == 0x00280103 and isinstance(element[2], memoryview) and len(element[2]) == 2:
                 self.signed = element[2][0] == 1
             after_pixels = after_pixels or element[0] in _PIXELS
             elements.append(element)
@@ -259,7 +286,7 @@ class _Walker:
             tag = group << 16 | number
             vr = dictionary_vr(tag, signed=self.signed)
             position += 8
-        if group == 0xFFFE:  # noqa: PLR2004 - a delimiter where an element must be
+        if group == 0xFFFE:
             raise Broken(Reason.UNREADABLE)
         if length == _UNDEFINED:
             return self._undefined(tag, vr, position, end, depth)

@@ -173,7 +173,7 @@ def _parse_with_deid(path: Path) -> Mapping[str, Any] | None:
 
 
 def _import_deid() -> tuple[Any, Any]:
-    from deid.config.utils import load_deid  # noqa: PLC0415 - only when a recipe is read
-    from deid.logger import bot  # noqa: PLC0415
+    from deid.config.utils import load_deid
+    from deid.logger import bot
 
     return bot, load_deid

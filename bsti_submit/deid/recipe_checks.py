@@ -87,17 +87,28 @@ def _value(action: ActionLine, vrs: tuple[str, ...], file: str) -> Iterator[Prob
     if action.verb is Verb.JITTER or (kind, function) in {("func", "shift_date"), ("deid_func", "jitter")}:
         if not dates:
             yield Problem(
-                file, action.line, f"{name} has VR {vr}, which holds no date; deid would keep the value", f"REMOVE {name}"
+                file,
+                action.line,
+                f"{name} has VR {vr}, which holds no date; deid would keep the value",
+                f"REMOVE {name}",
             )
         elif dates == {"TM"}:
             yield Problem(
-                file, action.line, f"{name} is a time of day, which a shift by whole days leaves as it is", f"KEEP {name}"
+                file,
+                action.line,
+                f"{name} is a time of day, which a shift by whole days leaves as it is",
+                f"KEEP {name}",
             )
     elif kind == "func" and action.verb is not Verb.ADD:
         yield from _function(action, function, vrs, file)
     elif kind == "deid_func" and action.verb is not Verb.ADD:
         if "UI" not in vrs:
-            yield Problem(file, action.line, f"{name} has VR {vr}, and {function} makes UIDs", f"REPLACE {name} func:dummy")
+            yield Problem(
+                file,
+                action.line,
+                f"{name} has VR {vr}, and {function} makes UIDs",
+                f"REPLACE {name} func:dummy",
+            )
     elif kind == "var" or kind.lower() in {"func", "deid_func"}:
         return  # told by the reader
     elif "SQ" in vrs:

@@ -80,7 +80,8 @@ def read_line(text: str) -> Condition | Box:
         return _box(word, text[len(word) :].strip())
     if text.startswith("||"):
         raise FilterError(
-            "deid joins a line that begins with || by 'and'; put the alternative on the line above", f"... {text}"
+            "deid joins a line that begins with || by 'and'; put the alternative on the line above",
+            f"... {text}",
         )
     plus = text.startswith("+")
     parts = _SPLIT.split(text.removeprefix("+").strip())
@@ -90,7 +91,9 @@ def read_line(text: str) -> Condition | Box:
 
 def _test(text: str) -> Test:
     if "#" in text:
-        raise FilterError("deid takes a comment at the end of a line for part of the value", text.split("#")[0].rstrip())
+        raise FilterError(
+            "deid takes a comment at the end of a line for part of the value", text.split("#", maxsplit=1)[0].rstrip()
+        )
     kind, _, rest = text.partition(" ")
     if kind not in TESTS:
         near = difflib.get_close_matches(kind.lower(), (*TESTS, *BOXES), n=1, cutoff=0.6)
@@ -103,7 +106,8 @@ def _test(text: str) -> Test:
     if tag is None:
         near = [dictionary.nearest_keyword(field)] if field else []
         raise FilterError(
-            f"{field or 'nothing'} is not a keyword of the standard", f"{kind} {near[0]} {value}".strip() if near else ""
+            f"{field or 'nothing'} is not a keyword of the standard",
+            f"{kind} {near[0]} {value}".strip() if near else "",
         )
     value = value.strip()
     if kind in TESTS_WITHOUT_VALUE:

@@ -54,8 +54,8 @@ class Token:
         return self.verdict is not Verdict.DROP and self.verdict is not Verdict.OPEN
 
 
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*\+?")  # noqa: RUF001
-_INNER: Final = re.compile(r"['’\-+.]")  # noqa: RUF001
+_TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*\+?")
+_INNER: Final = re.compile(r"['’\-+.]")
 _CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?")
 _CASES: Final = re.compile(r"[A-Z]+|[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?")
 
@@ -70,9 +70,7 @@ _NUMBER: Final = re.compile(
     re.IGNORECASE,
 )
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
-_BEFORE_BIG: Final = frozenset(
-    ("w", "ww", "wl", "wc", "l", "c", "dlp", "totaldlp", "ctdi", "kv", "ma", "mas", "fov")
-)
+_BEFORE_BIG: Final = frozenset(("w", "ww", "wl", "wc", "l", "c", "dlp", "totaldlp", "ctdi", "kv", "ma", "mas", "fov"))
 _PREFIXED: Final = re.compile(
     r"(?:w|ww|wl|wc|l|c|k|s|p|r|sp|se|im|t|iso|rt|q|se)-?\d{1,4}(?:[.,]\d{1,2})?", re.IGNORECASE
 )
@@ -88,7 +86,7 @@ _VERSION: Final = re.compile(
 )
 """Versions of software: VA48A, VC40, V11.0, 3.6.6."""
 
-_SAFE_SEPARATORS: Final = frozenset(" \t\r\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~°²³±µ×–—·•")  # noqa: RUF001
+_SAFE_SEPARATORS: Final = frozenset(" \t\r\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~°²³±µ×–—·•")
 _LEADING: Final = frozenset("([{<?*+=~\"'>-.#")
 _TRAILING: Final = frozenset(")]}>%?!+*\"'.;:=°²³")
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{"}
@@ -111,7 +109,7 @@ def tokenise(text: str) -> list[Token]:
 def pieces(word: str) -> Iterator[list[str]]:
     """Yield the ways in which a word run together may be cut: at capitals, at changes of case and kind."""
     for cut in (_CAMEL, _CASES):
-        if not cut.sub("", word).strip("-+.'’"):  # noqa: RUF001
+        if not cut.sub("", word).strip("-+.'’"):
             yield cut.findall(word)
 
 
@@ -123,7 +121,7 @@ def is_number(text: str, before: str = "") -> bool:
     """
     if _NUMBER.fullmatch(text) is None:
         return before in _BEFORE_BIG and re.fullmatch(r"\d{1,4}(?:\.\d{1,2})?", text) is not None
-    if len(text) >= 4 and text[:4].isdigit():  # noqa: PLR2004
+    if len(text) >= 4 and text[:4].isdigit():
         return before in _BEFORE_BIG or (text.endswith(("0", "1024")) and _YEAR.match(text) is None)
     return True
 
@@ -149,9 +147,7 @@ def joined(text: str, tokens: list[Token]) -> str:
         elif gap:
             between = text[last.end : token.start]
             closing, opening = _head(between, _TRAILING), _tail(between, frozenset("([{?"))
-            out.append(
-                closing + ("_" if between.startswith("_") and between.endswith("_") else " ") + opening
-            )
+            out.append(closing + ("_" if between.startswith("_") and between.endswith("_") else " ") + opening)
         else:
             out.append("".join(c if c in _SAFE_SEPARATORS else " " for c in text[last.end : token.start]))
         out.append(token.text)

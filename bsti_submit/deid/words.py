@@ -17,13 +17,53 @@ SHORTEST_NAME: Final = 2
 SHORTEST_WORD: Final = 3
 
 _IDS: Final = frozenset(
-    (0x00100020, 0x00100021, 0x00101000, 0x00101001, 0x00101005, 0x00101060, 0x00101090, 0x00080050, 0x00200010)
+    (
+        0x00100020,
+        0x00100021,
+        0x00101000,
+        0x00101001,
+        0x00101005,
+        0x00101060,
+        0x00101090,
+        0x00080050,
+        0x00200010,
+    )
     + (0x00380010, 0x00380060, 0x00321064, 0x00402016, 0x00402017, 0x00401001, 0x00400009)
 )
 _PLACES: Final = frozenset(
-    (0x00080080, 0x00080081, 0x00081010, 0x00081040, 0x00081041, 0x00101040, 0x00102150, 0x00102152, 0x00080092)
-    + (0x00080094, 0x00102154, 0x00102155, 0x00380300, 0x00380400, 0x00380500, 0x00321031, 0x00321033, 0x00400241)
-    + (0x00400242, 0x00400243, 0x00402009, 0x00402010, 0x00080055, 0x00080054, 0x00020016, 0x00181000, 0x001021F0)
+    (
+        0x00080080,
+        0x00080081,
+        0x00081010,
+        0x00081040,
+        0x00081041,
+        0x00101040,
+        0x00102150,
+        0x00102152,
+        0x00080092,
+    )
+    + (
+        0x00080094,
+        0x00102154,
+        0x00102155,
+        0x00380300,
+        0x00380400,
+        0x00380500,
+        0x00321031,
+        0x00321033,
+        0x00400241,
+    )
+    + (
+        0x00400242,
+        0x00400243,
+        0x00402009,
+        0x00402010,
+        0x00080055,
+        0x00080054,
+        0x00020016,
+        0x00181000,
+        0x001021F0,
+    )
     + (0x00102180, 0x00102160)
 )
 _COMMON: Final = frozenset(
@@ -87,10 +127,10 @@ class KnownWords:
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
         for token in re.findall(r"[^\W_]+", plain):
-            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):  # noqa: PLR2004
+            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):
                 self._words.add(token)
         squashed = "".join(re.findall(r"[^\W_]+", plain))
-        if any(character.isdigit() for character in squashed) and len(squashed) >= 4:  # noqa: PLR2004
+        if any(character.isdigit() for character in squashed) and len(squashed) >= 4:
             self._words.add(squashed)
 
 

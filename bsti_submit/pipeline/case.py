@@ -179,7 +179,7 @@ def _case_record(
 
 def shipment_of(case: OutboxCase) -> Shipment:
     """Return a case of the outbox as it is delivered."""
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     return Shipment(
         case_id=case.case_id,
@@ -199,7 +199,7 @@ def shipment_of(case: OutboxCase) -> Shipment:
 
 def counted_shipment(built: Built, attestation: Mapping[str, object]) -> Shipment:
     """Return a counted package as it would be delivered."""
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     return Shipment(
         case_id=built.package.case_id,

@@ -85,9 +85,7 @@ class Window:
         """
         found = re.fullmatch(r"(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})", text.strip())
         try:
-            start, end = (
-                (time(int(found[n]), int(found[n + 1])) for n in (1, 3)) if found else (time(), time())
-            )
+            start, end = (time(int(found[n]), int(found[n + 1])) for n in (1, 3)) if found else (time(), time())
         except ValueError:
             start = end = time()
         if start == end:

@@ -25,7 +25,9 @@ def faults(registry: RunningRegistry) -> str:
 
 @pytest.mark.nightly
 @pytest.mark.server
-@pytest.mark.skipif(not SCHEMATHESIS, reason="schemathesis is not installed (its command `st`, or SCHEMATHESIS=path)")
+@pytest.mark.skipif(
+    not SCHEMATHESIS, reason="schemathesis is not installed (its command `st`, or SCHEMATHESIS=path)"
+)
 def test_schemathesis_finds_nothing(tmp_path: Path):
     profiles = write_profile(tmp_path)
     with running_registry(tmp_path, "--rate", "100000", "--burst", "100000", profiles=profiles) as registry:

@@ -90,9 +90,7 @@ def test_tokens(registry: RunningRegistry, sender: Sender):
         assert kind(http.get("/v1/site")) == "unauthorized"
 
 
-def test_no_secret_on_disk(
-    registry: RunningRegistry, sender: Sender, tokens: dict[str, str], package: Package
-):
+def test_no_secret_on_disk(registry: RunningRegistry, sender: Sender, tokens: dict[str, str], package: Package):
     sender.put(package)
     address = sender.create(package).headers["location"]
     sender.patch(address, 0, package.data[:100])
@@ -208,8 +206,7 @@ def test_reads_are_audited_in_a_chain(registry: RunningRegistry, sender: Sender,
     db.row_factory = sqlite3.Row
     try:
         actions = [
-            row["action"]
-            for row in db.execute("SELECT action FROM audit WHERE case_id = ?", (package.case_id,))
+            row["action"] for row in db.execute("SELECT action FROM audit WHERE case_id = ?", (package.case_id,))
         ]
         assert actions == ["case-announced", "case-read"]
         assert audit.verify(db) is None

@@ -238,9 +238,7 @@ class _Inspector:
         if meta.transfer_syntax_uid not in SYNTAXES:
             raise Doubt(Finding(Reason.UNSUPPORTED_SYNTAX, "TransferSyntaxUID"))
         if self._matcher.is_original_uid(meta.sop_instance_uid):
-            seen.findings.append(
-                Finding(Reason.RESIDUAL_IDENTIFIER, "MediaStorageSOPInstanceUID", Kind.UID.word)
-            )
+            seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, "MediaStorageSOPInstanceUID", Kind.UID.word))
 
     @staticmethod
     def _identity(elements: dict[int, bytes], meta: FileMeta, seen: _Seen) -> None:
@@ -302,11 +300,7 @@ class _Inspector:
                 seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, name, hit.kind.word))
         if gapless is not None:
             for region in regions:
-                kind = (
-                    None
-                    if region.vr in _TEXT_REGION
-                    else matcher.search_gapless(head[region.start : region.end])
-                )
+                kind = None if region.vr in _TEXT_REGION else matcher.search_gapless(head[region.start : region.end])
                 if kind is not None:
                     seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, name_of(region.tag), kind.word))
 
@@ -351,9 +345,7 @@ def _strings(record: object, depth: int) -> Iterator[str | float]:
     elif isinstance(record, list):
         for value in record:
             yield from _strings(value, depth + 1)
-    elif isinstance(record, str):
-        yield record
-    elif isinstance(record, int | float) and not isinstance(record, bool):
+    elif isinstance(record, str) or (isinstance(record, int | float) and not isinstance(record, bool)):
         yield record
 
 
