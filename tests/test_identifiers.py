@@ -61,7 +61,7 @@ def kinds(text, strength=Strength.STRICT, **options):
         ("Mr. O'Neill", Kind.TITLE_NAME),
         ("Mr Kidney", Kind.TITLE_NAME),
         ("Prof van der Berg", Kind.TITLE_NAME),
-        ("Nurse O’Brien", Kind.TITLE_NAME),  # noqa: RUF001
+        ("Nurse O’Brien", Kind.TITLE_NAME),
         ("seen by John Smith", Kind.TITLE_NAME),
         ("Pt: John Smith", Kind.TITLE_NAME),
         ("H4719362", Kind.HOSPITAL_NUMBER),

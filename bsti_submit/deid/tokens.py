@@ -90,6 +90,7 @@ _SAFE_SEPARATORS: Final = frozenset(" \t\r\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~°
 _LEADING: Final = frozenset("([{<?*+=~\"'>-.#")
 _TRAILING: Final = frozenset(")]}>%?!+*\"'.;:=°²³")
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{"}
+_AFTER_SPACE: Final = frozenset(")]}%")
 _TIDY: Final = re.compile(r"[(\[{][ ]*[)\]}]")
 _SPACES: Final = re.compile(r" {2,}")
 
@@ -160,7 +161,7 @@ def joined(text: str, tokens: list[Token]) -> str:
 
 def _head(text: str, allowed: frozenset[str]) -> str:
     for index, character in enumerate(text):
-        if character not in allowed and not (character == " " and text[index:].lstrip(" ")[:1] in _CLOSERS):
+        if character not in allowed and not (character == " " and text[index:].lstrip(" ")[:1] in _AFTER_SPACE):
             return text[:index].rstrip()
     return text.rstrip()
 

@@ -440,9 +440,7 @@ def test_nothing_stays_of_a_name_alone(text):
     assert DESCRIPTORS.clean(text, NOBODY) == ""
 
 
-@pytest.mark.parametrize(
-    "text", ["Bone chest", "CT BONE", "bone,chest", "Chest-Bone", "ChestBone", "B\u00f6ne"]
-)
+@pytest.mark.parametrize("text", ["Bone chest", "CT BONE", "bone,chest", "Chest-Bone", "ChestBone", "B\u00f6ne"])
 def test_the_patients_own_words_go_even_if_they_are_words_of_imaging(text):
     assert "one" not in DESCRIPTORS.clean(text, Words("bone")).lower()
 
