@@ -19,6 +19,7 @@ ANIMALS = frozenset((7478, 7479, 7480, 7481, 7482, 7483, 7484, 7485, 7486))
 """Context groups of species and breeds."""
 NAMES = frozenset(
     """
+    ethyl karl omar
     abbey aberdeen adam adams aden alan albert alder alex alice allen amber amy andrew ann anna april
     arch archer ash august austin bailey baker ball banks barber barley barn barnes barr basil bass bath
     bay beach bean bear beard beck bedford begin belfast bell bells belt benign bent berlin berry best
