@@ -31,11 +31,12 @@ class CodedTerms:
     Parameters
     ----------
     vocabulary
-        The words of free text, in lower case; the terms that only coded strings need are added.
+        The entries of `load_vocabulary`. Its plain words count, not those that are also names or hold in pairs
+        only; the terms that coded strings need are added.
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
-        self._words = vocabulary | _terms()
+        self._words = frozenset(word for word in vocabulary if word.isalnum()) | _terms()
         self._answers: dict[str, bool] = {}
 
     def knows(self, value: str) -> bool:

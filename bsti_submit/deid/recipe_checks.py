@@ -78,9 +78,7 @@ def _structural(action: ActionLine, tag: int, file: str) -> Iterator[Problem]:
         yield Problem(file, action.line, f"{dictionary.label(tag)} can only be {_WRITTEN[tag]}")
 
 
-def _value(
-    action: ActionLine, vrs: tuple[str, ...], file: str
-) -> Iterator[Problem]:
+def _value(action: ActionLine, vrs: tuple[str, ...], file: str) -> Iterator[Problem]:
     if action.verb not in {Verb.ADD, Verb.REPLACE, Verb.JITTER} or not action.value:
         return
     name, vr = action.text, " or ".join(vrs)

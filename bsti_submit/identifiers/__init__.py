@@ -164,7 +164,7 @@ for _pattern in _ALL:
 
 
 class _AsciiForm(dict[int, str]):
-    """Maps a character to one ASCII look-alike, so that positions stay: other digits, dashes, wide letters."""
+    """Maps a character to one look-alike in ASCII, so that positions stay: digits, dashes, wide letters."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)

@@ -188,7 +188,8 @@ def titles(text: str) -> Iterator[tuple[int, int]]:
         for match in regex.finditer(text):
             group = next(number for number, value in enumerate(match.groups(), 1) if value)
             words = _words(match[group])
-            if words and words[0] not in _NOT_A_NAME and words[0].rstrip("s") not in _NOT_A_NAME:
+            sure = match[0].startswith(("Dr", "Mr", "Mrs", "Ms", "Prof"))  # never a modality
+            if words and (sure or (words[0] not in _NOT_A_NAME and words[0].rstrip("s") not in _NOT_A_NAME)):
                 yield match.start(), match.start(group) + len(match[group].rstrip(" _^,-"))
 
 
