@@ -72,6 +72,7 @@ class Pins:
         whole = self._all() | {registry: dict(keys)}
         part = self._path.with_suffix(".part")
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with part.open("w", encoding="utf-8") as stream:
                 stream.write(json.dumps(whole, indent=2, sort_keys=True) + "\n")
                 stream.flush()
