@@ -138,9 +138,7 @@ class AuditLog:
                     if document is None:
                         return Checked(number, number + 1, "this line is not as it was written")
                     if document["n"] != number + 1 or document["prev"] != last:
-                        return Checked(
-                            number, number + 1, "a line before this one is missing, added or changed"
-                        )
+                        return Checked(number, number + 1, "a line before this one is missing, added or changed")
                     number, last = number + 1, str(document["hash"])
         except FileNotFoundError:
             pass
@@ -148,9 +146,7 @@ class AuditLog:
             raise SettingsError("The audit log cannot be read.", hint="Check BSTI_HOME.") from None
         head = self._read_head()
         if head is None:
-            return Checked(
-                number, number + 1 if number else 0, "the file of its end is missing" if number else ""
-            )
+            return Checked(number, number + 1 if number else 0, "the file of its end is missing" if number else "")
         # After a crash between the two writes the head is one line behind.
         if head[0] > number:
             return Checked(number, number + 1, "lines are missing at the end")
@@ -255,9 +251,7 @@ def _parsed(line: bytes) -> dict[str, object] | None:
         if not isinstance(document, dict) or rfc8785.dumps(document) + b"\n" != line:
             return None
         body = {name: value for name, value in document.items() if name != "hash"}
-        whole = (
-            document.get("hash") == _hash(body) and isinstance(document.get("n"), int) and "prev" in document
-        )
+        whole = document.get("hash") == _hash(body) and isinstance(document.get("n"), int) and "prev" in document
     except (ValueError, RecursionError, rfc8785.CanonicalizationError):
         return None
     return document if whole else None

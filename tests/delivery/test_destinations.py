@@ -137,7 +137,9 @@ def test_a_stick_that_is_not_plugged_in_is_not_made_up(tmp_path, shipment):
     assert not (tmp_path / "media").exists()
 
 
-@pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "fit"), (errno.EFBIG, "fit"), (errno.EIO, "cannot be copied")])
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "fit"), (errno.EFBIG, "fit"), (errno.EIO, "cannot be copied")]
+)
 def test_a_medium_that_fails_is_said(stick, shipment, monkeypatch, code, said):
     def fails(_):
         raise OSError(code, "x")

@@ -178,7 +178,7 @@ def test_seeded_faults_at_length(behind, proxy, quick, seed):
 
 
 def _seeded(site, proxy, seed):
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     case_id = site.put_in(large(8, seed))
     for _ in range(dice.randrange(1, 9)):
         fault = copy.copy(dice.choice([f for name, f in EVERY_FAULT.items() if name != "cut answer"]))
@@ -497,7 +497,9 @@ def test_a_wrong_token_is_a_matter_of_settings_and_the_case_waits(site):
     assert_delivered_once(site, case_id)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:1", "https://", "ftp://x", "https://user:word@localhost", "localhost", "https://[x"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "https://", "ftp://x", "https://user:word@localhost", "localhost", "https://[x"]
+)
 def test_an_address_without_tls_is_never_called(site, url):
     site.url = url
     case_id = site.put_in()
@@ -525,7 +527,9 @@ def test_a_page_of_a_proxy_never_refuses_a_case(behind, proxy):
     case_id = behind.put_in()
     for status in (400, 403, 404, 407, 451):
         for method, path in (("PUT", ""), ("POST", "/submission")):
-            proxy.faults.append(Fault(method, path=path, answer=(status, {"Content-Type": "text/html"}), body=b"<html>"))
+            proxy.faults.append(
+                Fault(method, path=path, answer=(status, {"Content-Type": "text/html"}), body=b"<html>")
+            )
             with pytest.raises(NotDeliveredError):
                 behind.send(case_id)
             proxy.faults.clear()
@@ -537,7 +541,9 @@ def test_a_page_of_a_proxy_never_refuses_a_case(behind, proxy):
 
 def test_what_a_hostile_server_says_cannot_steer_the_terminal(behind, proxy):
     case_id = behind.put_in()
-    body = json.dumps({"type": "/problems/x", "title": "\x1b]0;x\x07" * 100, "detail": "a\r\nb", "errors": [{"pointer": 1}, 2]})
+    body = json.dumps(
+        {"type": "/problems/x", "title": "\x1b]0;x\x07" * 100, "detail": "a\r\nb", "errors": [{"pointer": 1}, 2]}
+    )
     proxy.faults.append(Fault("PUT", answer=(422, PROBLEM), body=body.encode()))
     with pytest.raises(RefusedError) as caught:
         behind.send(case_id)
@@ -548,12 +554,24 @@ def test_what_a_hostile_server_says_cannot_steer_the_terminal(behind, proxy):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"null", b"{", b'"x"', b'{"receipt":[]}', b'{"receipt":{}}', b"[" * 100_000, b'{"a":' + b"1" * 5000 + b"}"],
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b'"x"',
+        b'{"receipt":[]}',
+        b'{"receipt":{}}',
+        b"[" * 100_000,
+        b'{"a":' + b"1" * 5000 + b"}",
+    ],
     ids=["empty", "list", "null", "cut", "text", "no object", "no receipt", "deep", "huge number"],
 )
 def test_a_strange_answer_to_the_submission_is_no_receipt(behind, proxy, body):
     case_id = behind.put_in()
-    proxy.faults.append(Fault("POST", path="/submission", answer=(202, {"Content-Type": "application/json"}), body=body))
+    proxy.faults.append(
+        Fault("POST", path="/submission", answer=(202, {"Content-Type": "application/json"}), body=body)
+    )
     with pytest.raises((HeldError, NotDeliveredError)):
         behind.send(case_id)
     behind.send(case_id)

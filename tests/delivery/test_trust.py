@@ -231,7 +231,9 @@ def test_only_what_may_pass_is_tried_again():
 # -- pace ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "rate"), [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("4096", 4096), ("1 MB/s", 1_000_000)])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("4096", 4096), ("1 MB/s", 1_000_000)]
+)
 def test_a_rate_is_read(text, rate):
     assert parse_rate(text) == rate
 
