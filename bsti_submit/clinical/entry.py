@@ -332,11 +332,11 @@ def read_text(text: str) -> str:
 
 
 def describe_days(days: int) -> str:
-    """Put an offset in words: ``4 days before the imaging``."""
+    """Put an offset in words: ``4 days before imaging``."""
     if days == 0:
-        return "the day of the imaging"
+        return "day of imaging"
     count = f"{abs(days)} day{'' if abs(days) == 1 else 's'}"
-    return f"{count} {'after' if days > 0 else 'before'} the imaging"
+    return f"{count} {'after' if days > 0 else 'before'} imaging"
 
 
 def describe_result(metric: str, part: Tree) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
 
-from bsti_submit.clinical.facts import OfferedPrior
+from bsti_submit.clinical.facts import HeaderAge, OfferedPrior
 from bsti_submit.clinical.record import ClinicalRecord, accept
 from bsti_submit.clinical.sources.prompt import DraftSaved, ask
 from bsti_submit.errors import ExitCode, HeldError
 from bsti_submit.model import new_case_id
+from bsti_submit.phi import Identified
 
 from .samples import BARE, CT_RECORD, CXR_RECORD, change, context, header_age
 
@@ -227,9 +229,6 @@ def test_a_prefilled_child_is_confirmed_too():
 
 
 def test_a_doubtful_birth_date_offers_nothing():
-    from bsti_submit.clinical.facts import HeaderAge
-    from bsti_submit.phi import Identified
-
     age = HeaderAge(None, Identified(((66, 67),)), "dicom-birthdate", "The birth date is 1 January.")
     record, screen = run("437", "", "67", *WHOLE_CASE[2:], facts=context(age=age))
     assert record.data["age"] == {"value": 67, "source": "entered"}
@@ -374,7 +373,7 @@ def test_the_summary_fits_one_screen_and_a_number_changes_a_line():
     )
     summary = screen.out.getvalue().rpartition("Summary\n")[2]
     assert summary.count("\n") <= 24
-    assert "  8  CRP:            148 mg/L (reported as 14.8 mg/dL)" in summary
+    assert "  8  CRP:             148 mg/L (reported as 14.8 mg/dL)" in summary
 
 
 def test_the_modality_of_the_images_cannot_be_changed():
@@ -406,10 +405,8 @@ def test_dropping_a_radiograph_drops_its_category():
 def test_nothing_on_the_screen_needs_more_than_ascii():
     for facts, lines in ((context(), WHOLE_CASE), (BARE, ["1", "67"])):
         screen = Screen(*lines, facts=facts)
-        try:
+        with suppress(DraftSaved):
             screen.run()
-        except DraftSaved:
-            pass
         assert screen.out.getvalue().isascii()
         screen.out.getvalue().encode("cp1252")
 

