@@ -7,7 +7,7 @@ numbers and known words only.
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -238,11 +238,6 @@ def _read_date(text: str) -> date | None:
 
 def _year(text: str) -> int:
     return int(text) if len(text) > 2 else 2000 + int(text)  # noqa: PLR2004 - two digits
-
-
-def date_of(index_date: Identified[date], days: int) -> date:
-    """Return the date so many days after the imaging; for showing to the person who typed it only."""
-    return index_date.reveal() + timedelta(days=days)
 
 
 def read_choice(text: str, path: str, words: dict[str, str] | None = None) -> str:

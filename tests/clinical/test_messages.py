@@ -270,3 +270,12 @@ def test_a_missing_file_is_not_named(tmp_path):
     with pytest.raises(InputError) as raised:
         json_file.read(tmp_path / "quaglione.json")
     assert "quaglione" not in str(raised.value) + "".join(raised.value.details)
+
+
+def test_depth_and_length_are_bounded():
+    deep: object = 1
+    for _ in range(20):
+        deep = {"value": deep}
+    assert lines(change(CT_RECORD, crp=deep))[0].startswith("E-DEPTH crp.value")
+    assert lines(change(CT_RECORD, confirmed=["crp-extreme"] * 500))[0].startswith("E-TYPE confirmed")
+    assert lines(change(CT_RECORD, crp=b"148"))[0] == "E-TYPE crp: this is not a JSON value."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.problem import Problem, error_for
@@ -21,7 +20,7 @@ from bsti_submit.phi import Identified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from bsti_submit.clinical.facts import Context
 
@@ -69,7 +68,7 @@ class Row:
         return Identified(base.joinpath(*self.study_path.reveal().parts))
 
     def accept(self, context: Context) -> ClinicalRecord:
-        """Hold the row against the images: the record, the end of the hospital number, and ``local_ref`` (S9).
+        """Hold record, end of the hospital number and ``local_ref`` (S9) against the images.
 
         Raises
         ------
