@@ -237,7 +237,7 @@ def _read_date(text: str) -> date | None:
 
 
 def _year(text: str) -> int:
-    return int(text) if len(text) > 2 else 2000 + int(text)  # noqa: PLR2004 - two digits
+    return int(text) if len(text) > 2 else 2000 + int(text)
 
 
 def read_choice(text: str, path: str, words: dict[str, str] | None = None) -> str:
@@ -315,9 +315,7 @@ def read_case_id(text: str, path: str) -> str:
     """
     case_id = normalise_case_id(text.strip()[:40])
     if case_id is None:
-        raise complaint(
-            "E-CASE-ID", path, "the check character is wrong. Copy the case id from the receipt again."
-        )
+        raise complaint("E-CASE-ID", path, "the check character is wrong. Copy the case id from the receipt again.")
     return case_id
 
 

@@ -25,9 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "clinical.md"
 
 def resolve(node):
     while "$ref" in node:
-        node = SCHEMA["$defs"][node["$ref"].rpartition("/")[2]] | {
-            key: node[key] for key in node if key != "$ref"
-        }
+        node = SCHEMA["$defs"][node["$ref"].rpartition("/")[2]] | {key: node[key] for key in node if key != "$ref"}
     return node
 
 
@@ -154,9 +152,7 @@ def test_every_part_of_the_schema_has_a_column():
     columns = {*manifest.COLUMNS, *manifest.ADDED_COLUMNS} - {"study_path", "local_ref", "id_suffix"}
     leaves = {path for path, node in PARTS.items() if "properties" not in node and "items" not in node}
     leaves -= {
-        path
-        for path in leaves
-        if path.rpartition(".")[2] in {"source", "comparator", "absent"} or ".reported" in path
+        path for path in leaves if path.rpartition(".")[2] in {"source", "comparator", "absent"} or ".reported" in path
     }
     leaves -= {"schema_version", "case_id"}
     covered = {column_of(path.replace("[]", "[0]")) for path in leaves}
@@ -176,15 +172,11 @@ def test_texts_for_the_screen_are_ascii():
     for question in questions(BARE):
         texts += [question.title, question.example, *question.choices]
     assert all(text.isascii() for text in texts)
-    assert all(
-        len(line) <= 80 for question in questions(BARE) for line in (question.title, *question.choices)
-    )
+    assert all(len(line) <= 80 for question in questions(BARE) for line in (question.title, *question.choices))
 
 
 def test_every_code_of_a_message_is_documented():
-    source = "".join(
-        path.read_text("utf-8") for path in (DOCS.parents[1] / "bsti_submit" / "clinical").rglob("*.py")
-    )
+    source = "".join(path.read_text("utf-8") for path in (DOCS.parents[1] / "bsti_submit" / "clinical").rglob("*.py"))
     codes = set(re.findall(r'"(E-[A-Z0-9-]+)"', source)) - {"E-SCHEMA"}
     documented = set(re.findall(r"`(E-[A-Z0-9-]+)`", DOCS.read_text("utf-8")))
     assert codes == documented

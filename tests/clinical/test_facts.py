@@ -77,9 +77,7 @@ def test_an_age_string_gives_completed_years(text, age):
         ("19270301", "", 93, "dicom-birthdate", ["90+"], [89]),
     ],
 )
-def test_the_headers_age_is_believed_as_far_as_it_goes(  # noqa: PLR0917 - one argument a column
-    birth, stated, years, source, fits, differs
-):
+def test_the_headers_age_is_believed_as_far_as_it_goes(birth, stated, years, source, fits, differs):
     found = header_age(masked(birth), masked(stated), STUDY)
     if years == "nothing":
         assert found is None

@@ -88,9 +88,7 @@ def sheet(*rows, columns=(*COLUMNS, *ADDED_COLUMNS), end="\r\n"):
 
 
 def entered(record):
-    return change(
-        record, age={**record["age"], "source": "entered"}, sex={**record["sex"], "source": "entered"}
-    )
+    return change(record, age={**record["age"], "source": "entered"}, sex={**record["sex"], "source": "entered"})
 
 
 def problems(row, **cells):

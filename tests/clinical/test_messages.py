@@ -169,9 +169,7 @@ def test_each_other_mistake_gives_one_message_at_its_place(members, start):
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_form():
-    raw = change(
-        CT_RECORD, crp=148, age={"value": 93}, indication={"code": "other", "text": "see Dr Quaglione"}
-    )
+    raw = change(CT_RECORD, crp=148, age={"value": 93}, indication={"code": "other", "text": "see Dr Quaglione"})
     assert [line.split()[1] for line in lines(raw)] == ["age:", "crp:", "indication.text:"]
 
 
@@ -250,9 +248,7 @@ def test_a_number_that_cannot_be_stored_is_refused_where_it_stands(number):
 
 def test_a_repeated_name_is_refused_where_it_stands():
     text = json.dumps(CT_RECORD).replace('"value": 148', '"value": 148, "value": 149')
-    assert lines(json_file.parse(text.encode())) == [
-        "E-DUPLICATE crp.value: this name occurs twice. Keep one of them."
-    ]
+    assert lines(json_file.parse(text.encode())) == ["E-DUPLICATE crp.value: this name occurs twice. Keep one of them."]
 
 
 @pytest.mark.parametrize(

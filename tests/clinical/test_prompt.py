@@ -104,9 +104,7 @@ def test_the_same_case_one_piece_at_a_time_fits_too():
 
 
 def test_a_case_with_missing_values():
-    facts = context(
-        index_modality="CXR", age=header_age(93), sex="F", priors=(), suffix_matches=None, birth_date=None
-    )
+    facts = context(index_modality="CXR", age=header_age(93), sex="F", priors=(), suffix_matches=None, birth_date=None)
     text = "Fall from standing; incidental basal opacity"
     answers = ["", "", "12", text, "p", "pending 0", "u", "p", "<5 @-1", "nd", "", "no", "3", "1", "", "done"]
     record, screen = run(*answers, facts=facts)
@@ -295,9 +293,7 @@ def test_a_study_that_stays_behind_is_still_listed():
     assert "(not sent)" in screen.text
 
 
-@pytest.mark.parametrize(
-    "stop", [KeyboardInterrupt(), EOFError(), "stop"], ids=["Ctrl-C", "end of input", "stop"]
-)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), EOFError(), "stop"], ids=["Ctrl-C", "end of input", "stop"])
 def test_stopping_leaves_a_draft_that_goes_on(stop):
     first = Screen(*WHOLE_CASE[:-1], stop)
     with pytest.raises(DraftSaved) as raised:

@@ -50,9 +50,7 @@ def test_the_same_number_is_one_record_however_it_is_written():
 
 
 def test_abnormal_values_are_flagged_and_stop_nothing():
-    notes = accept(
-        change(CT_RECORD, white_cell_count={"value": 13.1, "unit": "10*9/L", "day": 5}), BARE
-    ).notes
+    notes = accept(change(CT_RECORD, white_cell_count={"value": 13.1, "unit": "10*9/L", "day": 5}), BARE).notes
     assert [str(note) for note in notes] == [
         "warning white_cell_count: high (reference 4.0-11.0 x10^9/L).",
         "warning crp: high (reference <5 mg/L).",
@@ -157,9 +155,7 @@ def test_a_suffix_that_cannot_be_compared_holds_the_row(matcher):
 
 
 def test_this_patients_own_words_are_refused_in_the_indication(facts):
-    result = validate(
-        change(CT_RECORD, indication={"code": "other", "text": "cough, seen with Quaglione"}), facts
-    )
+    result = validate(change(CT_RECORD, indication={"code": "other", "text": "cough, seen with Quaglione"}), facts)
     assert [str(problem) for problem in result] == [
         "E-PHI indication.text: contains a word or number from this patient's own images. Remove it; the text was not saved."
     ]

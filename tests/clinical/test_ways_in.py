@@ -107,9 +107,7 @@ def priors(draw):
         },
         optional={"case_id": st.sampled_from(CASE_IDS)},
     )
-    studies = draw(
-        st.lists(study, min_size=1, max_size=4, unique_by=lambda one: (one["modality"], one["days_before"]))
-    )
+    studies = draw(st.lists(study, min_size=1, max_size=4, unique_by=lambda one: (one["modality"], one["days_before"])))
     return {"value": "yes", "studies": studies}
 
 
@@ -202,9 +200,7 @@ def as_row(record):
         "indication_code": record["indication"].get("code") or SHORT[record["indication"]["absent"]],
         "indication_text": record["indication"].get("text", ""),
         "pcr_status": record["rt_pcr"]["status"],
-        "pcr_tests": ";".join(
-            f"{test['result']}@{test['day']}" for test in record["rt_pcr"].get("tests", ())
-        ),
+        "pcr_tests": ";".join(f"{test['result']}@{test['day']}" for test in record["rt_pcr"].get("tests", ())),
         "pcr_specimens": ";".join(test.get("specimen", "") for test in record["rt_pcr"].get("tests", ())),
         "prior_imaging": record["prior_imaging"]["value"],
         "confirmed": ";".join(record.get("confirmed", ())),
@@ -259,8 +255,7 @@ def as_answers(record):
         "indication.text": record["indication"].get("text", ""),
         "rt_pcr": record["rt_pcr"]["status"],
         "rt_pcr.tests": ", ".join(
-            f"{test['result']} {test['day']} {test.get('specimen', '')}"
-            for test in record["rt_pcr"].get("tests", ())
+            f"{test['result']} {test['day']} {test.get('specimen', '')}" for test in record["rt_pcr"].get("tests", ())
         ),
         "prior_imaging": {"no": "no", "unknown": "u", "yes": ""}[record["prior_imaging"]["value"]],
     }
@@ -280,9 +275,7 @@ def as_answers(record):
             value, unit = reported(part)
             pieces = [value, unit if metric != "spo2" else "", part.get("sample", "")]
             pieces.append(text_of(part["fio2"]) if "fio2" in part else "")
-            pieces.append(
-                f"{text_of(part['oxygen_flow_l_min'])} l/min" if "oxygen_flow_l_min" in part else ""
-            )
+            pieces.append(f"{text_of(part['oxygen_flow_l_min'])} l/min" if "oxygen_flow_l_min" in part else "")
             answers[metric] = " ".join(piece for piece in pieces if piece) + at(part)
     answers |= {f"reporting.{name}": value for name, value in record.get("reporting", {}).items()}
     outcome = record.get("outcome", {})
@@ -364,10 +357,7 @@ json_values = st.recursive(
 
 
 @QUICK
-@given(
-    json_values
-    | st.dictionaries(st.sampled_from([*form.LABELS, "confirmed", "case_id"]), json_values, max_size=6)
-)
+@given(json_values | st.dictionaries(st.sampled_from([*form.LABELS, "confirmed", "case_id"]), json_values, max_size=6))
 def test_nothing_that_json_can_say_breaks_the_validator(raw):
     result = validate(raw)
     assert isinstance(result, tuple)

@@ -251,9 +251,7 @@ def _records(data: bytes) -> Iterator[list[str]]:
 def _check_header(header: list[str], raw: list[str]) -> None:
     lines: list[str] = []
     if len(raw) == 1 and raw[0].count(";") > len(COLUMNS) // 2:
-        raise _refuse(
-            "E-HEADER", "the columns are separated by semicolons. Save the sheet as CSV with commas."
-        )
+        raise _refuse("E-HEADER", "the columns are separated by semicolons. Save the sheet as CSV with commas.")
     known = (*COLUMNS, *ADDED_COLUMNS)
     lines += [f"E-HEADER {name}: this column is missing." for name in COLUMNS if name not in header]
     # A wrong name may be anything, so only its place is told.
@@ -295,9 +293,7 @@ def _read_row(
     number: int, header: list[str], cells: list[str], context: Context | None
 ) -> tuple[Row | None, list[RowProblem]]:
     if len(cells) != len(header):
-        message = (
-            f"has {len(cells)} cells where the header has {len(header)}. Put a cell with a comma in quotes."
-        )
+        message = f"has {len(cells)} cells where the header has {len(header)}. Put a cell with a comma in quotes."
         return None, [RowProblem(number, "", Problem("E-CSV", "", message))]
     reader = RowReader(dict(zip(header, cells, strict=True)))
     reader.check_cells()

@@ -152,12 +152,7 @@ class RowReader:
             problem = "is empty. Give the folder of the study."
         elif "\\" in text:
             problem = "write / between folders, not a backslash."
-        elif (
-            PurePosixPath(text).is_absolute()
-            or PureWindowsPath(text).drive
-            or ":" in text
-            or text.startswith("~")
-        ):
+        elif PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive or ":" in text or text.startswith("~"):
             problem = "give a path relative to the manifest, not an absolute one."
         elif ".." in PurePosixPath(text).parts:
             problem = "may not lead out of the manifest's folder with '..'."
@@ -255,9 +250,7 @@ class RowReader:
         text, fio2, flow = self.cell("spo2"), self.cell("spo2_fio2"), self.cell("oxygen_flow_l_min")
         if not text:
             if fio2 or flow or self.cell("spo2_day"):
-                raise entry.complaint(
-                    "E-NO-VALUE", "spo2", "has a FiO2, a flow or a day, but no value for them."
-                )
+                raise entry.complaint("E-NO-VALUE", "spo2", "has a FiO2, a flow or a day, but no value for them.")
             return None
         part = entry.read_result("spo2", text, "" if entry.read_absent(text) else "%")
         if fio2:
@@ -286,14 +279,10 @@ class RowReader:
             place = f"rt_pcr.tests[{index}]"
             if not at:
                 raise entry.complaint("E-LIST", place, "write result@day, such as negative@-4, joined by ;")
-            tests.append(
-                {"result": entry.read_result_word(result, place), "day": entry.read_days(day, f"{place}.day")}
-            )
+            tests.append({"result": entry.read_result_word(result, place), "day": entry.read_days(day, f"{place}.day")})
         specimens = self._list("pcr_specimens")
         if specimens and len(specimens) != len(tests):
-            raise entry.complaint(
-                "E-LIST", "rt_pcr.tests", "pcr_specimens must list as many items as pcr_tests."
-            )
+            raise entry.complaint("E-LIST", "rt_pcr.tests", "pcr_specimens must list as many items as pcr_tests.")
         for test, specimen in zip(tests, specimens, strict=False):
             if specimen and isinstance(test, dict):
                 test["specimen"] = entry.read_specimen(specimen, "rt_pcr.tests")
@@ -309,18 +298,14 @@ class RowReader:
             modality, at, rest = item.partition("@")
             days, colon, included = rest.partition(":")
             if not at:
-                raise entry.complaint(
-                    "E-LIST", place, "write modality@days_before, such as CXR@4, joined by ;"
-                )
+                raise entry.complaint("E-LIST", place, "write modality@days_before, such as CXR@4, joined by ;")
             study: Tree = {
                 "modality": entry.read_modality(modality, place),
                 "days_before": entry.read_days(days, f"{place}.days_before"),
             }
             if colon:
                 if included not in INCLUDED:
-                    raise entry.complaint(
-                        "E-CHOICE", place, f"after the colon write {' or '.join(INCLUDED)}."
-                    )
+                    raise entry.complaint("E-CHOICE", place, f"after the colon write {' or '.join(INCLUDED)}.")
                 study["included"] = INCLUDED[included]
             studies.append(study)
         case_ids = self._list("prior_case_id")
