@@ -182,13 +182,12 @@ def _indication(tree: Tree, context: Context | None) -> Iterator[Problem]:
 
 
 def _modalities(tree: Tree) -> Iterator[Problem]:
-    """S6. The upload is the index study and the priors that go along."""
+    """S6. The upload is the index study and its priors, but for those that are said to stay behind."""
     sent = {_part(tree, "index_imaging").get("modality")}
     if None in sent:
         return
-    sent |= {
-        prior.get("modality") for prior in _items(_part(tree, "prior_imaging"), "studies") if prior.get("included")
-    }
+    studies = _items(_part(tree, "prior_imaging"), "studies")
+    sent |= {study.get("modality") for study in studies if study.get("included", True)}
     reporting = _part(tree, "reporting")
     if "ct_bsti" in reporting and "CT" not in sent:
         yield Problem("E-MODALITY", "reporting.ct_bsti", "a CT category is given, but no CT goes along.")

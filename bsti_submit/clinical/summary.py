@@ -49,7 +49,7 @@ def describe(group: str, answers: Mapping[str, Tree]) -> str:
         for note in warnings({group: part, "age": answers.get("age", {})})
         if note.path.split(".")[0] == group
     ]
-    return f"{words}  ** {'; '.join(flags)}" if flags else words
+    return f"{words} - {'; '.join(flags)}" if flags else words
 
 
 def _words(group: str, part: Tree) -> str:

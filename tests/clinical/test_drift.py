@@ -11,8 +11,9 @@ import pytest
 
 from bsti_submit.clinical import form, units
 from bsti_submit.clinical.questions import GROUPS, questions
-from bsti_submit.clinical.record import schema
+from bsti_submit.clinical.record import ClinicalRecord, schema, validate
 from bsti_submit.clinical.sources import manifest
+from bsti_submit.clinical.sources.row import column_of
 from bsti_submit.clinical.summary import SHORT_LABELS
 from bsti_submit.clinical.wording import DAY_RANGES, TABLE, find
 
@@ -154,7 +155,7 @@ def test_every_part_of_the_schema_has_a_column():
         path for path in leaves if path.rpartition(".")[2] in {"source", "comparator", "absent"} or ".reported" in path
     }
     leaves -= {"schema_version", "case_id"}
-    covered = {manifest._column_of(path.replace("[]", "[0]")) for path in leaves}
+    covered = {column_of(path.replace("[]", "[0]")) for path in leaves}
     assert covered <= columns
     grouped = {"wcc_unit", "crp_unit", "po2_unit", "asymptomatic", "pcr_specimens", "prior_case_id"}
     assert columns - covered == grouped
@@ -197,8 +198,6 @@ def test_the_page_lists_fields_columns_and_rules_as_they_are():
 
 
 def test_the_example_on_the_page_is_a_valid_record():
-    from bsti_submit.clinical.record import ClinicalRecord, validate
-
     blocks = re.findall(r"```json\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     assert blocks
     assert all(isinstance(validate(json.loads(block)), ClinicalRecord) for block in blocks)

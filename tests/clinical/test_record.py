@@ -16,6 +16,7 @@ from bsti_submit.clinical.record import (
     validate,
 )
 from bsti_submit.errors import ExitCode, HeldError, InputError
+from bsti_submit.model import new_case_id
 from bsti_submit.phi import Identified
 
 from .samples import BARE, CT_RECORD, CXR_RECORD, change, context, header_age
@@ -213,8 +214,6 @@ def test_a_day_before_birth_is_refused():
 
 
 def test_case_ids_are_stored_in_their_usual_form(facts):
-    from bsti_submit.model import new_case_id
-
     case_id = new_case_id()
     studies = [{"modality": "CXR", "days_before": 4, "case_id": case_id.lower().replace("-", " ")}]
     made = accept(change(CT_RECORD, prior_imaging={"value": "yes", "studies": studies}), facts)

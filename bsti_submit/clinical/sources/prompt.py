@@ -7,6 +7,7 @@ answers ever reach a draft.
 
 from __future__ import annotations
 
+import textwrap
 from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar
 
@@ -159,8 +160,11 @@ class _Dialogue:
 
     # Writing and reading
 
-    def _say(self, text: str = "", style: str = "") -> None:
-        self._console.print(Text(text, style=style))
+    def _say(self, text: str = "", style: str = "", *, hanging: int = 4) -> None:
+        """Show a paragraph; lines after the first are indented."""
+        width = max(self._console.width - 1, 40)
+        for line in textwrap.wrap(text, width, subsequent_indent=" " * hanging) or [""]:
+            self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _tell(self, problem: Problem) -> None:
         """Show a problem in the words that every way in uses, without its code and path."""
@@ -400,7 +404,8 @@ class _Dialogue:
         self._say()
         self._say("Summary", "bold")
         for number, group in enumerate(shown, start=1):
-            self._say(f"{number:>3}  {SHORT_LABELS[group] + ':':<16}{describe(group, self._answers)}")
+            label = f"{number:>3}  {SHORT_LABELS[group] + ':':<17}"
+            self._say(f"{label}{describe(group, self._answers)}", hanging=len(label))
         result = validate(self._tree(), self._context)
         if not isinstance(result, ClinicalRecord):
             for problem in result:
