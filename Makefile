@@ -11,7 +11,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=60 $(ARGS)
 
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
