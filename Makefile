@@ -5,19 +5,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: test nightly bench format generate lock clean
+.PHONY: test nightly format generate lock clean
 
 test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=60 $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
-
-bench: $(STAMP)
-	$(BIN)/python tools/bench.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
