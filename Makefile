@@ -5,10 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test nightly bench format generate lock clean
-
-demo: $(STAMP)
-	$(BIN)/bsti-submit demo
+.PHONY: test nightly format generate lock clean
 
 test: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -18,9 +15,6 @@ test: $(STAMP)
 
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
-
-bench: $(STAMP)
-	$(BIN)/python tools/bench.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -121,7 +121,7 @@ def read(path: Path) -> dict[str, object]:
     ApprovalError
         If it cannot be read, is not JSON, or does not follow the schema. Never quotes what it holds.
     """
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema import Draft202012Validator
 
     try:
         with path.open("rb") as stream:
@@ -136,7 +136,9 @@ def read(path: Path) -> dict[str, object]:
         places = {".".join(str(part) for part in error.path) or "the document" for error in errors}
         raise ApprovalError(
             "The attestation does not follow its schema: every fact must be stated, and nothing else.",
-            details=tuple(f"{place}: missing, not confirmed, or not one of the allowed values" for place in sorted(places)),
+            details=tuple(
+                f"{place}: missing, not confirmed, or not one of the allowed values" for place in sorted(places)
+            ),
             hint=_HINT,
         )
     if document["text_version"] != TEXT_VERSION or document["text_sha256"] != text_sha256():

@@ -101,7 +101,7 @@ def keep_token(registry: str, token: Secret) -> None:
 
 def forget_token(registry: str) -> bool:
     """Remove a token from the keyring; return whether there was one."""
-    import keyring  # noqa: PLC0415
+    import keyring
 
     if _keyring_get(f"token {registry}") is None:
         return False
@@ -171,7 +171,8 @@ def _read_private(path: Path, name: str) -> str:
         mode = path.stat().st_mode
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SettingsError(
-                f"The file of {name} can be read by others.", hint="Make it yours alone: chmod 600 on that file."
+                f"The file of {name} can be read by others.",
+                hint="Make it yours alone: chmod 600 on that file.",
             )
         text = path.read_text("ascii")
     except (OSError, UnicodeDecodeError):
@@ -182,7 +183,7 @@ def _read_private(path: Path, name: str) -> str:
 
 
 def _safe_backend() -> bool:
-    import keyring  # noqa: PLC0415
+    import keyring
 
     module = type(keyring.get_keyring()).__module__
     return not module.startswith(("keyring.backends.fail", "keyring.backends.null", "keyrings.alt"))
@@ -200,13 +201,13 @@ def _bounded(call: Callable[[], str | None]) -> str | None:
 
 
 def _keyring_get(name: str) -> str | None:
-    import keyring  # noqa: PLC0415
+    import keyring
 
     return _bounded(lambda: keyring.get_password(SERVICE, name) if _safe_backend() else None)
 
 
 def _keyring_set(name: str, value: str) -> bool:
-    import keyring  # noqa: PLC0415
+    import keyring
 
     def call() -> str | None:
         if not _safe_backend():

@@ -60,7 +60,7 @@ class Receipt:
 
     def canonical(self) -> bytes:
         """Return the bytes that are stored."""
-        import rfc8785  # noqa: PLC0415
+        import rfc8785
 
         try:
             return rfc8785.dumps(dict(self.document))  # type: ignore[arg-type]
@@ -108,9 +108,9 @@ class Receipt:
 
 def is_signed_by(public: str, body: Mapping[str, object], signature: str) -> bool:
     """Whether a base64url signature over the canonical form of a document is by a public key."""
-    import rfc8785  # noqa: PLC0415
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    import rfc8785
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
         key = Ed25519PublicKey.from_public_bytes(_decoded(public))

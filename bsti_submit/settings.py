@@ -64,7 +64,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
     """Return the folder for our state: ``BSTI_HOME``, or the user's data folder of this operating system."""
     if given := environ.get("BSTI_HOME"):
         return Path(given)
-    import platformdirs  # noqa: PLC0415 - not needed for help
+    import platformdirs
 
     return Path(platformdirs.user_data_dir("bsti-submit", appauthor=False))
 

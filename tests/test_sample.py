@@ -94,9 +94,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     digests = []
     for name in ("a", "b"):
         made = make_sample(tmp_path / name, slices=2, size=64)
-        digests.append(
-            [(p.relative_to(made.folder), hashlib.sha256(p.read_bytes()).digest()) for p in files(made)]
-        )
+        digests.append([(p.relative_to(made.folder), hashlib.sha256(p.read_bytes()).digest()) for p in files(made)])
     assert digests[0] == digests[1]
 
 
@@ -162,5 +160,7 @@ def test_a_short_number_in_the_middle_of_a_longer_one_is_chance(data, found):
 
 
 def test_importing_the_sample_imports_neither_pydicom_nor_numpy():
-    program = "import sys, bsti_submit.sample; sys.exit(bool({'pydicom', 'numpy', 'ahocorasick_rs'} & set(sys.modules)))"
+    program = (
+        "import sys, bsti_submit.sample; sys.exit(bool({'pydicom', 'numpy', 'ahocorasick_rs'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

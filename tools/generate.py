@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bsti_submit.deid import beyond, dictionary  # noqa: E402
+from bsti_submit.deid.describe import conformance  # noqa: E402
+from bsti_submit.deid.plan import KEPT_BINARY, PSEUDONYMOUS  # noqa: E402
+from bsti_submit.deid.profile import export_allow_list, load_profile  # noqa: E402
+from bsti_submit.deid.table import EDITION, ROW_COUNT, Option, field_of, row_for, rows  # noqa: E402
+
 if TYPE_CHECKING:
     from bsti_submit.deid.table import Row
 
@@ -22,21 +28,21 @@ PROFILES = {
     "bsti-dates-removed": ("113100", "113105"),
 }
 BLOCKS = {
-    "insert": "Inserted. The tool itself adds De-identification Method and its codes, and Burned In Annotation NO where true.",
+    "insert": "Inserted. The tool adds the method, its codes and, where true, Burned In Annotation NO.",
     "pseudonym": "Z, Z/D: the patient's name and number. A pseudonym that only the site's key can make.",
     "U": "U: a new UID, the same wherever the old one stands. UIDs that the standard registers stay.",
     "date": "C (113107): dates move back by the patient's own number of days.",
     "time": "C (113107): times of day stay, since dates move by whole days.",
     "text": "C (113105): free text keeps the words of the vocabulary only.",
     "inside": "C (113105): a sequence keeps its frame, and each attribute inside goes by its own rule.",
-    "type": "X/Z, X/D, X/Z/D, Z/D, X/Z/U*: removed, emptied or a dummy, by the attribute's type in the kind of object.",
+    "type": "X/Z, X/D, X/Z/D, Z/D, X/Z/U*: removed, emptied or a dummy, by its type in the IOD.",
     "D": "D: a dummy value of the same kind; a sequence is emptied.",
     "Z": "Z: emptied.",
     "X": "X: removed.",
     "new": "X: removed. Attributes of edition 2026c that have no keyword in our dictionary yet.",
-    "anchor": "Dates of devices, and dates known to the public or shared by patients: never shifted with a patient's\n"
-    "# dates, since they would betray by how much. They go as the Basic Profile says.",
-    "beyond": "Not in the table, yet able to name a person, place, order or device, or to carry removed values along.",
+    "anchor": "Dates of devices and dates that others know: shifted with a patient's they would tell by how\n"
+    "# much. They go as the Basic Profile says.",
+    "beyond": "Not in the table, yet able to name a person, place, order or device, or to carry values.",
     "code": "Codes: kept if they are well-formed codes of a public scheme, else handled as free text.",
     "kept": "The picture, and the tables of grey values and colours that it needs.",
     "pattern": "X: curves (50xx), overlays (60xx) and private attributes (odd groups), at any depth.",
@@ -51,11 +57,8 @@ CODES = ("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodingSchemeVe
 
 def line_of(row: Row, options: tuple[str, ...]) -> tuple[str, str]:
     """Return the block that a row belongs to, and its line."""
-    from bsti_submit.deid import beyond, dictionary
-    from bsti_submit.deid.plan import PSEUDONYMOUS
-    from bsti_submit.deid.table import Option, field_of
-
-    assert row.tag is not None
+    if row.tag is None:
+        raise ValueError("a pattern has no line of its own")
     field, vrs, code = field_of(row), dictionary.vrs_of(row.tag), row.action(options)
     if row.tag in PSEUDONYMOUS:
         return "pseudonym", f"REPLACE {field} func:pseudonym"
@@ -87,13 +90,12 @@ def by_basic(code: str, field: str) -> str:
 
 def recipe_text(name: str, options: tuple[str, ...]) -> str:
     """Return the recipe of a shipped profile."""
-    from bsti_submit.deid import beyond, dictionary
-    from bsti_submit.deid.plan import KEPT_BINARY
-    from bsti_submit.deid.table import EDITION, ROW_COUNT, rows
-
     temporal = "MODIFIED" if "113107" in options else "REMOVED"
     blocks: dict[str, list[str]] = {block: [] for block in BLOCKS}
-    blocks["insert"] = ["ADD PatientIdentityRemoved YES", f"ADD LongitudinalTemporalInformationModified {temporal}"]
+    blocks["insert"] = [
+        "ADD PatientIdentityRemoved YES",
+        f"ADD LongitudinalTemporalInformationModified {temporal}",
+    ]
     for row in rows():
         if row.tag is not None:
             block, line = line_of(row, options)
@@ -106,11 +108,12 @@ def recipe_text(name: str, options: tuple[str, ...]) -> str:
     lines = [
         "FORMAT dicom",
         "",
-        f"# {name}: DICOM PS3.15 Table E.1-1, edition {EDITION}, {ROW_COUNT} rows, under the options {', '.join(options)}.",
-        "# Each block says which action code of the table it carries out. In deid's language: ADD writes, KEEP leaves,",
-        "# REMOVE takes away, BLANK empties, REPLACE puts something else. A rule holds in nested sequences as well.",
-        "# What no line names: an attribute of the standard keeps numbers and coded strings, its text is cleaned, its",
-        "# dates and UIDs are replaced, its names and addresses removed; anything else is removed.",
+        f"# {name}: DICOM PS3.15 Table E.1-1, edition {EDITION}, {ROW_COUNT} rows,",
+        f"# under the options {', '.join(options)}.",
+        "# Each block says which action code of the table it carries out. In deid's language: ADD writes,",
+        "# KEEP leaves, REMOVE takes away, BLANK empties, REPLACE changes; in nested sequences as well.",
+        "# What no line names: an attribute of the standard keeps numbers and known coded strings, its text",
+        "# is cleaned, its dates and UIDs are replaced, its names and addresses go, and so does all else.",
         "# Written by tools/generate.py from the table: change that, not this file.",
         "",
         "%header",
@@ -123,23 +126,16 @@ def recipe_text(name: str, options: tuple[str, ...]) -> str:
 
 
 def _listed(tag: int) -> bool:
-    from bsti_submit.deid.table import row_for
-
     return row_for(tag) is not None
 
 
 def allow_list_text(name: str) -> str:
     """Return profiles/NAME/allow-list.json."""
-    from bsti_submit.deid.profile import export_allow_list, load_profile
-
     return json.dumps(export_allow_list(load_profile(name)), separators=(",", ":")) + "\n"
 
 
 def conformance_text() -> str:
     """Return docs/conformance.md."""
-    from bsti_submit.deid.describe import conformance
-    from bsti_submit.deid.profile import load_profile
-
     return conformance([load_profile(name) for name in PROFILES])
 
 

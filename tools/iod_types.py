@@ -78,7 +78,7 @@ def condense(found: dict[tuple[str, str], Types]) -> list[tuple[str, str, tuple[
 def main(folder: Path) -> None:
     """Write the table."""
     lines = [
-        "# Types of attributes (PS3.3) in the IODs that can be sent, for VRs that a rule may empty or replace.",
+        "# Types of attributes (PS3.3) in the IODs that can be sent, for VRs that a rule may change.",
         "# parent: the sequence an attribute stands in; nothing at top level, * in any sequence not named.",
         "# Of modules that differ, the strongest type. Written by tools/iod_types.py.",
         "\t".join(("parent", "keyword", *IODS)),

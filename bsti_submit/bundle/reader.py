@@ -157,12 +157,10 @@ class PackageReader:
         names = set(self.names())
         payload = {name for name in names if name.startswith("data/")}
         wrong = [
-            f"{_told(name)} is in the package but not in its manifest"
-            for name in sorted(payload - manifest.keys())
+            f"{_told(name)} is in the package but not in its manifest" for name in sorted(payload - manifest.keys())
         ]
         wrong += [
-            f"{_told(name)} is in the manifest but not in the package"
-            for name in sorted(manifest.keys() - payload)
+            f"{_told(name)} is in the manifest but not in the package" for name in sorted(manifest.keys() - payload)
         ]
         known = {CASE_RECORD, CLINICAL_RECORD, BAG_INFO, "bagit.txt", MANIFEST, TAG_MANIFEST, *self.images()}
         wrong += [f"{_told(name)} does not belong in a package" for name in sorted(names - known)]
@@ -239,7 +237,7 @@ def _require_small_directory(file: BinaryIO) -> None:
     signature, _, _, _, count, length, _, comment = _END.unpack(tail)
     if signature != b"PK\5\6" or comment:
         raise ValueError
-    if count == 0xFFFF or length == 0xFFFFFFFF:  # noqa: PLR2004 - ZIP64: the numbers are in the record before
+    if count == 0xFFFF or length == 0xFFFFFFFF:
         file.seek(max(0, whole - _END.size - 20 - 56))
         record = file.read(56)
         if record[:4] != b"PK\6\6":
@@ -263,9 +261,7 @@ def _manifest(data: bytes) -> dict[str, str]:
 def _told(name: str) -> str:
     """Return a member's name for a person; a strange one is not repeated."""
     return (
-        name
-        if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME
-        else "a file with a strange name"
+        name if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME else "a file with a strange name"
     )
 
 

@@ -217,9 +217,7 @@ class PackageWriter:
     def _failed(self, fault: OSError) -> NoReturn:
         self.abort()
         if fault.errno in {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}:
-            raise NotDeliveredError(
-                "The disk is full, so the package could not be written.", hint=_SPACE
-            ) from None
+            raise NotDeliveredError("The disk is full, so the package could not be written.", hint=_SPACE) from None
         raise NotDeliveredError("The package cannot be written there.", hint=_DISK) from None
 
 

@@ -52,9 +52,7 @@ def local_header(name: bytes, size: int) -> bytes:
     extra = struct.pack("<HHQQ", 1, 16, 0, 0) if wide else b""
     sizes = (_LIMIT32, _LIMIT32) if wide else (0, 0)
     version = _WIDE if wide else _PLAIN
-    head = struct.pack(
-        "<4s5H3L2H", b"PK\3\4", version, _FLAGS, 0, _TIME, _DATE, 0, *sizes, len(name), len(extra)
-    )
+    head = struct.pack("<4s5H3L2H", b"PK\3\4", version, _FLAGS, 0, _TIME, _DATE, 0, *sizes, len(name), len(extra))
     return head + name + extra
 
 

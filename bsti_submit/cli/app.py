@@ -15,27 +15,20 @@ from bsti_submit import __version__
 from bsti_submit.cli import (
     approve,
     attestation,
-    audit,
-    batch,
     case,
     check,
     clinical,
-    credit,
     deid,
-    demo,
     key,
     login,
-    manifest,
     outbox,
     package,
     profile,
-    receipt,
     registry,
     review,
     setup,
     status,
     verify,
-    withdraw,
 )
 from bsti_submit.errors import BstiError, ExitCode
 
@@ -51,7 +44,7 @@ class Shell(TyperGroup):
 
         An unexpected error is told by its kind and its place in our code alone: its text may hold a value.
         """
-        from bsti_submit.cli.output import tell_error, tell_fault  # noqa: PLC0415
+        from bsti_submit.cli.output import tell_error, tell_fault
 
         try:
             return super().invoke(ctx)
@@ -80,8 +73,7 @@ app = typer.Typer(
     cls=Shell,
     help=(
         "De-identify chest imaging and submit it, with brief clinical metrics, to the BSTI COVID-19 imaging registry.\n\n"
-        "Start with `bsti-submit demo` to see the whole job on a made-up study, then `bsti-submit check FOLDER` on one "
-        "of yours (nothing is sent), then `bsti-submit case FOLDER`."
+        "Start with `bsti-submit check FOLDER` on a study of yours (nothing is sent), then `bsti-submit case FOLDER`."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -106,10 +98,10 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, batch, status, withdraw, setup, login, demo):
+for _module in (case, check, deid, verify, package, review, approve, status, setup, login):
     _module.add_to(app)
-for _module in (outbox, receipt, profile, clinical, manifest, attestation, key, credit, audit):
-    _module.add_to(app)
+for _group in (outbox, profile, clinical, attestation, key):
+    _group.add_to(app)
 app.add_typer(registry.app, name="registry")
 
 
@@ -120,7 +112,7 @@ def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: Traceb
 
 def main() -> NoReturn:
     """Run the command line and exit with the contract's codes."""
-    from bsti_submit.cli.output import prepare_streams  # noqa: PLC0415
+    from bsti_submit.cli.output import prepare_streams
 
     sys.excepthook = _silent_hook
     prepare_streams()

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bsti_submit.cli.options import AttestationFile, ClinicalFile, Destination, LeaveOut, ProfileName, SourcePath
+from bsti_submit.cli.options import (
+    AttestationFile,
+    ClinicalFile,
+    Destination,
+    LeaveOut,
+    ProfileName,
+    SourcePath,
+)
 from bsti_submit.cli.output import Json
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("case")(case)
 
 
-def case(  # noqa: PLR0917 - the contract's options
+def case(
     path: SourcePath,
     profile: ProfileName = None,
     study: Annotated[
@@ -46,12 +53,14 @@ def case(  # noqa: PLR0917 - the contract's options
     to: Destination = "registry",
     leave_out: LeaveOut = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Send these studies once more, as a new case, though they were sent before.")
+        bool,
+        typer.Option("--again", help="Send these studies once more, as a new case, though they were sent before."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but keep and send the package.")] = False,
     as_json: Json = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Take the prefilled choices. It never stands in for the attestation.")
+        bool,
+        typer.Option("--yes", help="Take the prefilled choices. It never stands in for the attestation."),
     ] = False,
 ) -> None:
     """Submit one case: survey, clinical metrics, de-identification, a last look, and upload over TLS.
@@ -203,7 +212,15 @@ class CaseRun:
             with outbox.building(tag):
                 case_id = outbox.reserve(tag)
                 built = build(
-                    prepared, work, choices, chosen.index, record, case_id, outbox.staging(case_id), self.key, emit
+                    prepared,
+                    work,
+                    choices,
+                    chosen.index,
+                    record,
+                    case_id,
+                    outbox.staging(case_id),
+                    self.key,
+                    emit,
                 )
                 outbox.store(built.package, built.case_json, built.clinical_json, contributor=self._contributor())
         outbox.forget_draft(tag)
@@ -231,9 +248,7 @@ class CaseRun:
         stated = attesting.facts(basis=self.settings.basis, opt_out=self.settings.opt_out, looked_at=True)
         return attesting.for_package(built.package.sha256, stated)
 
-    def _go_on_with(
-        self, earlier: OutboxCase, record: object, outbox: Outbox, emit: Callable[[Event], None]
-    ) -> bool:
+    def _go_on_with(self, earlier: OutboxCase, record: object, outbox: Outbox, emit: Callable[[Event], None]) -> bool:
         """Report or finish an earlier case of the same studies; return whether that was all there was to do."""
         from bsti_submit.cli import output, wiring
         from bsti_submit.clinical.record import ClinicalRecord
@@ -325,7 +340,9 @@ class CaseRun:
             )
             return
         output.write(f"Case:     {case_id}")
-        output.write(f"Receipt:  {receipt.id}{'' if receipt.is_signed else '  (a copy in a folder; nobody signed for it)'}")
+        output.write(
+            f"Receipt:  {receipt.id}{'' if receipt.is_signed else '  (a copy in a folder; nobody signed for it)'}"
+        )
         output.write(f"Images:   {case.objects}")
         output.write(f"SHA-256:  {case.package_sha256}")
         if receipt.is_signed:
@@ -357,4 +374,6 @@ class CaseRun:
             return
         for line in output.outcome_lines(built.reports):
             output.write(line)
-        output.write(f"Would send {built.package.objects} images in {built.package.size} bytes. Nothing was sent or kept.")
+        output.write(
+            f"Would send {built.package.objects} images in {built.package.size} bytes. Nothing was sent or kept."
+        )

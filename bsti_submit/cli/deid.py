@@ -71,7 +71,11 @@ def deid(
     if as_json:
         output.write_json(
             {
-                "profile": {"name": rules.name, "version": rules.version, "recipe_sha256": rules.recipe_sha256},
+                "profile": {
+                    "name": rules.name,
+                    "version": rules.version,
+                    "recipe_sha256": rules.recipe_sha256,
+                },
                 "counts": output.counts_json(reports),
                 "ignored": prepared.survey.ignored,
                 "instances": output.instances_json(reports),

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from bsti_submit.cli.person import Person
     from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.record import ClinicalRecord
-    from bsti_submit.cli.person import Person
     from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
     from bsti_submit.deid.pixels.review import Renderer
     from bsti_submit.deid.profile import Profile
@@ -55,15 +55,17 @@ class Chosen:
 
 def read_record(path: Path, context: Context | None, *, id_suffix: Identified[str] | None = None) -> ClinicalRecord:
     """Read a clinical file and hold it against the images."""
-    from bsti_submit.clinical.record import accept  # noqa: PLC0415
-    from bsti_submit.clinical.sources.json_file import read  # noqa: PLC0415
+    from bsti_submit.clinical.record import accept
+    from bsti_submit.clinical.sources.json_file import read
 
     return accept(read(path), context, id_suffix=id_suffix)
 
 
-def choose_unattended(prepared: Prepared, study: int | None, record: Callable[[Context], ClinicalRecord]) -> tuple[Chosen, ClinicalRecord]:
+def choose_unattended(
+    prepared: Prepared, study: int | None, record: Callable[[Context], ClinicalRecord]
+) -> tuple[Chosen, ClinicalRecord]:
     """Choose the index and the priors where nobody can be asked: the newest, and what the record lists."""
-    from bsti_submit.clinical.record import included_studies  # noqa: PLC0415
+    from bsti_submit.clinical.record import included_studies
 
     index = study if study is not None else 1
     context = prepared.context(index)
@@ -89,13 +91,12 @@ def require_told_apart(prepared: Prepared, person: Person | None) -> None:
     if person is None:
         raise HeldError(refusal, hint="Do this case at a terminal, where it can be decided.")
     person.must(
-        "The images have no usable hospital number. Go on with a random pseudonym that links to no other case?", refusal
+        "The images have no usable hospital number. Go on with a random pseudonym that links to no other case?",
+        refusal,
     )
 
 
-def work_for(
-    prepared: Prepared, key: SiteKey, decided: DecisionStore, *, compress: bool = True
-) -> Work:
+def work_for(prepared: Prepared, key: SiteKey, decided: DecisionStore, *, compress: bool = True) -> Work:
     """Return the stream for a surveyed source."""
     return Work(prepared.source, prepared.identity, prepared.profile, key, decided, compress=compress)
 

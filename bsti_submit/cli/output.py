@@ -69,7 +69,7 @@ def has_terminal() -> bool:
 
 def console() -> Console:
     """Return a rich console on stderr, plain where the terminal is dumb or NO_COLOR is set."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     plain = os.environ.get("TERM", "") == "dumb" or bool(os.environ.get("NO_COLOR"))
     return Console(stderr=True, no_color=plain or None, highlight=False, markup=False, emoji=False, soft_wrap=False)
@@ -77,7 +77,7 @@ def console() -> Console:
 
 def reporter(*, json_mode: bool) -> Reporter:
     """Return the reporter that fits: silent for JSON, bars on a terminal, lines in a log."""
-    from bsti_submit.report.console import LogReporter, QuietReporter, TerminalReporter  # noqa: PLC0415
+    from bsti_submit.report.console import LogReporter, QuietReporter, TerminalReporter
 
     if json_mode:
         return QuietReporter()
@@ -141,7 +141,7 @@ def counts_json(reports: Iterable[InstanceReport]) -> dict[str, int]:
 
 def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:
     """Return the outcome of a run for a person: counts by outcome and reason, held instances by reference."""
-    from collections import Counter, defaultdict  # noqa: PLC0415
+    from collections import Counter, defaultdict
 
     reports = list(reports)
     left_out = Counter(report.reason for report in reports if report.outcome is Outcome.LEFT_OUT)
@@ -153,7 +153,7 @@ def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:
     lines += [f"Left out:  {count:>4}  {reason.text}" for reason, count in left_out.most_common() if reason]
     for (reason, attribute), refs in held.items():
         if reason:
-            shown = ", ".join(str(ref) for ref in sorted(refs)[:5]) + (" …" if len(refs) > 5 else "")  # noqa: PLR2004
+            shown = ", ".join(str(ref) for ref in sorted(refs)[:5]) + (" …" if len(refs) > 5 else "")
             where = f" [{attribute}]" if attribute else ""
             lines.append(f"Held:      {len(refs):>4}  {reason.text}{where}  {shown}")
     return lines

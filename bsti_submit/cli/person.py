@@ -96,10 +96,14 @@ class Person:
         return self.yes(f"{count} images do not say that they show the chest. Do they belong to this chest case?")
 
     def look(
-        self, items: Sequence[ReviewItem], on_decision: Callable[..., None] | None, *, notes: Sequence[str] = ()
+        self,
+        items: Sequence[ReviewItem],
+        on_decision: Callable[..., None] | None,
+        *,
+        notes: Sequence[str] = (),
     ) -> None:
         """Serve pictures from memory on this machine until the person is done."""
-        from bsti_submit.deid.pixels.review import Ended, Mode, ReviewServer  # noqa: PLC0415
+        from bsti_submit.deid.pixels.review import Ended, Mode, ReviewServer
 
         mode = Mode.DECIDE if on_decision is not None else Mode.LAST_LOOK
         with ReviewServer(items, on_decision, mode=mode, notes=notes) as server:
@@ -117,7 +121,7 @@ class Person:
 
     def metrics(self, context: Context, outbox: Outbox | None, study_set: str) -> ClinicalRecord:
         """Hold the clinical dialogue, keeping the de-identified answers as they come."""
-        from bsti_submit.clinical.sources.prompt import ask  # noqa: PLC0415
+        from bsti_submit.clinical.sources.prompt import ask
 
         draft: Mapping[str, object] | None = None
         if outbox is not None and (kept := outbox.draft(study_set)) is not None:

@@ -23,12 +23,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-token_app = typer.Typer(
-    help="Make, list and revoke the tokens that sites sign in with.", no_args_is_help=True
-)
-review_app = typer.Typer(
-    help="See what was received, and decide on it as the panel does.", no_args_is_help=True
-)
+token_app = typer.Typer(help="Make, list and revoke the tokens that sites sign in with.", no_args_is_help=True)
+review_app = typer.Typer(help="See what was received, and decide on it as the panel does.", no_args_is_help=True)
 key_app = typer.Typer(help="See and replace the key that signs receipts.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 app.add_typer(review_app, name="review")
@@ -36,21 +32,17 @@ app.add_typer(key_app, name="key")
 
 Data = Annotated[
     Path,
-    typer.Option(
-        "--data", help="The registry's data folder.", envvar="BSTI_REGISTRY_DATA", show_default=False
-    ),
+    typer.Option("--data", help="The registry's data folder.", envvar="BSTI_REGISTRY_DATA", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case id, XXXX-XXXX-XXXX.")]
 
 
 @app.command()
-def serve(  # noqa: PLR0917 - typer's options
+def serve(
     data: Data,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65535)
-    ] = 0,
+    port: Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65535)] = 0,
     name: Annotated[str, typer.Option(help="The registry's name, as clients show it.")] = "",
     contact: Annotated[str, typer.Option(help="Whom a site can ask, as clients show it.")] = "",
     profiles: Annotated[
@@ -60,16 +52,14 @@ def serve(  # noqa: PLR0917 - typer's options
     burst: Annotated[int, typer.Option(help="Requests that one token may make at once.", min=1)] = 400,
     retention_days: Annotated[
         int | None,
-        typer.Option(
-            help="Erase cases this many days after they were received. No period by default.", min=1
-        ),
+        typer.Option(help="Erase cases this many days after they were received. No period by default.", min=1),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the registry over TLS until Ctrl-C. The data folder is made if it is not there yet."""
-    from bsti_submit.errors import BstiError  # noqa: PLC0415
-    from bsti_submit.registry.server import Serving, run  # noqa: PLC0415
-    from bsti_submit.registry.settings import Settings  # noqa: PLC0415
+    from bsti_submit.errors import BstiError
+    from bsti_submit.registry.server import Serving, run
+    from bsti_submit.registry.settings import Settings
 
     defaults = Settings()
     settings = Settings(
@@ -102,7 +92,7 @@ def serve(  # noqa: PLR0917 - typer's options
 @app.command()
 def purge(data: Data, as_json: AsJson = False) -> None:
     """Erase withdrawn cases whose time has come. A running registry does so by itself."""
-    from bsti_submit.registry.review import purge_due  # noqa: PLC0415
+    from bsti_submit.registry.review import purge_due
 
     with _store(data) as store:
         purged = purge_due(store)
@@ -117,7 +107,7 @@ def token_create(
     days: Annotated[int, typer.Option(help="How many days it lasts.")] = 365,
 ) -> None:
     """Make a token and print it. It is shown this once; only its hash is kept."""
-    from bsti_submit.registry.tokens import Role  # noqa: PLC0415
+    from bsti_submit.registry.tokens import Role
 
     with _tokens(data) as tokens:
         try:
@@ -133,7 +123,7 @@ def token_create(
 @token_app.command("list")
 def token_list(data: Data, as_json: AsJson = False) -> None:
     """List the tokens, without the tokens themselves."""
-    from bsti_submit.registry.settings import utc  # noqa: PLC0415
+    from bsti_submit.registry.settings import utc
 
     with _tokens(data) as tokens:
         listed = [
@@ -213,9 +203,7 @@ def review_reject(
 def review_query(
     data: Data,
     case: CaseArgument,
-    text: Annotated[
-        str, typer.Argument(help="The question. The site sees it and answers with an amendment.")
-    ],
+    text: Annotated[str, typer.Argument(help="The question. The site sees it and answers with an amendment.")],
 ) -> None:
     """Ask the site a question about a case."""
     _decide(data, case, "query", text)
@@ -224,8 +212,8 @@ def review_query(
 @key_app.command("show")
 def key_show(data: Data) -> None:
     """Print the public keys that receipts verify with, the signing one first."""
-    from bsti_submit.registry.folder import Folder  # noqa: PLC0415
-    from bsti_submit.registry.signing import Signer  # noqa: PLC0415
+    from bsti_submit.registry.folder import Folder
+    from bsti_submit.registry.signing import Signer
 
     signer = Signer(Folder(data.resolve()).create())
     signer.ensure()
@@ -235,8 +223,8 @@ def key_show(data: Data) -> None:
 @key_app.command("rotate")
 def key_rotate(data: Data) -> None:
     """Replace the signing key by a new one that the present one endorses. Old receipts stay valid."""
-    from bsti_submit.registry.folder import Folder  # noqa: PLC0415
-    from bsti_submit.registry.signing import Signer  # noqa: PLC0415
+    from bsti_submit.registry.folder import Folder
+    from bsti_submit.registry.signing import Signer
 
     signer = Signer(Folder(data.resolve()).create())
     signer.ensure()
@@ -244,7 +232,7 @@ def key_rotate(data: Data) -> None:
 
 
 def _decide(data: Path, case: str, decision: str, text: str = "") -> None:
-    from bsti_submit.registry.review import Decision  # noqa: PLC0415
+    from bsti_submit.registry.review import Decision
 
     with _review(data) as review:
         shown, _ = review.decide(case, Decision(decision), text)
@@ -254,10 +242,10 @@ def _decide(data: Path, case: str, decision: str, text: str = "") -> None:
 @contextlib.contextmanager
 def _store(data: Path) -> Iterator[Store]:
     """Open the data folder's database, beside a server that may be running."""
-    from bsti_submit.errors import InputError, RefusedError  # noqa: PLC0415
-    from bsti_submit.registry.folder import Folder  # noqa: PLC0415
-    from bsti_submit.registry.problems import Problem  # noqa: PLC0415
-    from bsti_submit.registry.store import Store  # noqa: PLC0415
+    from bsti_submit.errors import InputError, RefusedError
+    from bsti_submit.registry.folder import Folder
+    from bsti_submit.registry.problems import Problem
+    from bsti_submit.registry.store import Store
 
     store = Store(Folder(data.resolve()).create())
     try:
@@ -271,7 +259,7 @@ def _store(data: Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _tokens(data: Path) -> Iterator[Tokens]:
-    from bsti_submit.registry.tokens import Tokens  # noqa: PLC0415
+    from bsti_submit.registry.tokens import Tokens
 
     with _store(data) as store:
         yield Tokens(store)
@@ -279,7 +267,7 @@ def _tokens(data: Path) -> Iterator[Tokens]:
 
 @contextlib.contextmanager
 def _review(data: Path) -> Iterator[Review]:
-    from bsti_submit.registry.review import Review  # noqa: PLC0415
+    from bsti_submit.registry.review import Review
 
     with _store(data) as store:
         yield Review(store)

@@ -42,11 +42,13 @@ def setup(
         part.replace(settings.site_file)
         settings = load_settings()
         write("The site's settings are in place.")
-    write(f"Registry:  {settings.registry or 'not set: put registry = \"https://…\" in the site file, or set BSTI_REGISTRY'}")
+    write(f"Registry:  {settings.registry or 'not set: name it in the site file, or set BSTI_REGISTRY'}")
     write(f"Nation:    {settings.nation}")
     write(f"Profile:   {settings.profile}")
     key = wiring.site_key(settings, person=has_terminal())
-    write(f"Site key:  {'in ' + key.source if key.kept else 'none yet: run this at a terminal, or set BSTI_SITE_KEY_FILE'}")
+    write(
+        f"Site key:  {'in ' + key.source if key.kept else 'none yet: run this at a terminal, or set BSTI_SITE_KEY_FILE'}"
+    )
     token = find_token(settings.registry, wiring.environment())
     write(f"Token:     {'from ' + token.source if token else 'none yet: type bsti-submit login'}")
     if not settings.registry:

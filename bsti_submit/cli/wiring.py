@@ -47,7 +47,7 @@ def environment() -> Mapping[str, str]:
 def start() -> Settings:
     """Load the settings, and see that a crash leaves no memory on disk."""
     with suppress(ImportError, OSError, ValueError):
-        import resource  # noqa: PLC0415 - not on Windows, which writes no core files by default
+        import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings = load_settings()
@@ -70,7 +70,7 @@ def site_key(settings: Settings, *, person: bool, must: bool = False) -> Key:
     SettingsError
         If there is none and one is needed.
     """
-    from bsti_submit.deid.pseudonyms import SiteKey  # noqa: PLC0415
+    from bsti_submit.deid.pseudonyms import SiteKey
 
     found = credentials.find_site_key(settings.home, environment())
     if found is None and person:
@@ -98,7 +98,7 @@ def local_key(settings: Settings) -> Key:
 
 def profile(settings: Settings, name: str | None) -> Profile:
     """Return the profile asked for, or the site's, and say what it does not cover."""
-    from bsti_submit.deid.profile import load_profile  # noqa: PLC0415
+    from bsti_submit.deid.profile import load_profile
 
     found = load_profile(name or settings.profile)
     for warning in found.warnings:
@@ -108,7 +108,7 @@ def profile(settings: Settings, name: str | None) -> Profile:
 
 def decisions(settings: Settings) -> DecisionStore:
     """Return what people decided about pictures."""
-    from bsti_submit.deid.pixels.decisions import DecisionStore  # noqa: PLC0415
+    from bsti_submit.deid.pixels.decisions import DecisionStore
 
     return DecisionStore(settings.home / "decisions.sqlite")
 
@@ -116,7 +116,7 @@ def decisions(settings: Settings) -> DecisionStore:
 @contextmanager
 def outbox(settings: Settings) -> Iterator[Outbox]:
     """Open the outbox."""
-    from bsti_submit.outbox import Outbox  # noqa: PLC0415
+    from bsti_submit.outbox import Outbox
 
     with Outbox(settings.home) as opened:
         yield opened
@@ -142,9 +142,9 @@ def registry_address(settings: Settings | None = None) -> str:
 
 def registry(settings: Settings | None = None) -> RegistryDestination:
     """Return the registry as a destination."""
-    from bsti_submit.transport.destinations.registry import RegistryDestination  # noqa: PLC0415
-    from bsti_submit.transport.http import Connection  # noqa: PLC0415
-    from bsti_submit.transport.pins import Pins  # noqa: PLC0415
+    from bsti_submit.transport.destinations.registry import RegistryDestination
+    from bsti_submit.transport.http import Connection
+    from bsti_submit.transport.pins import Pins
 
     settings = settings or start()
     address = registry_address(settings)
@@ -172,7 +172,7 @@ def destination(settings: Settings, to: str) -> Destination:
         return registry(settings)
     kind, colon, folder = to.partition(":")
     if kind == "dir" and colon and folder:
-        from bsti_submit.transport.destinations.dir import DirDestination  # noqa: PLC0415
+        from bsti_submit.transport.destinations.dir import DirDestination
 
         return DirDestination(Path(folder))
     raise InputError("The destination must be registry or dir:FOLDER.")
@@ -194,7 +194,7 @@ def refs(texts: Iterable[str] | None) -> frozenset[InstanceRef]:
 
 def release(found: Profile, package_sha256: str, identity: str) -> Release:
     """Return what an attestation has to cover."""
-    from bsti_submit.attestation import Release  # noqa: PLC0415
+    from bsti_submit.attestation import Release
 
     return Release(package_sha256, found.name, found.version, found.recipe_sha256, identity)
 
@@ -232,7 +232,7 @@ def keep_paths(settings: Settings, paths: Mapping[InstanceRef, str]) -> Path:
     file = folder / f"{number:06d}.csv"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        import csv  # noqa: PLC0415
+        import csv
 
         writer = csv.writer(stream)
         writer.writerow(("ref", "path"))

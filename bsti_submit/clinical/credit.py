@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 CREDITS = ("named", "organisation", "anonymous")
 NAME_LENGTH, ORGANISATION_LENGTH = 120, 160
-_ORCID = re.compile(
-    r"(?:https?://orcid\.org/)?(\d{4})-?(\d{4})-?(\d{4})-?(\d{3}[\dX])/?\Z", re.ASCII | re.IGNORECASE
-)
+_ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4})-?(\d{4})-?(\d{4})-?(\d{3}[\dX])/?\Z", re.ASCII | re.IGNORECASE)
 _FIELDS = ("credit", "name", "orcid", "organisation")
 _FORMULA = ("=", "+", "-", "@", "\t")
 
@@ -62,7 +60,7 @@ def normalise_orcid(text: str) -> str | None:
 
     The address form ``https://orcid.org/...`` and missing hyphens are forgiven.
     """
-    from stdnum.iso7064 import mod_11_2  # noqa: PLC0415 - the command line must start without it
+    from stdnum.iso7064 import mod_11_2
 
     found = _ORCID.match(text.strip())
     if found is None:
@@ -143,9 +141,7 @@ def _distinct(contributors: Iterable[Contributor]) -> list[Contributor]:
     return list(dict.fromkeys(person for person in contributors if person.credit != "anonymous"))
 
 
-def citation_cff(
-    contributors: Iterable[Contributor], *, title: str = "BSTI COVID-19 imaging registry"
-) -> str:
+def citation_cff(contributors: Iterable[Contributor], *, title: str = "BSTI COVID-19 imaging registry") -> str:
     """Return a CITATION.cff (Citation File Format 1.2.0) of everyone who wants to be named.
 
     The format wants at least one author; where nobody is to be named, the registry stands there itself.

@@ -7,7 +7,7 @@ numbers and known words only.
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -237,12 +237,7 @@ def _read_date(text: str) -> date | None:
 
 
 def _year(text: str) -> int:
-    return int(text) if len(text) > 2 else 2000 + int(text)  # noqa: PLR2004 - two digits
-
-
-def date_of(index_date: Identified[date], days: int) -> date:
-    """Return the date so many days after the imaging; for showing to the person who typed it only."""
-    return index_date.reveal() + timedelta(days=days)
+    return int(text) if len(text) > 2 else 2000 + int(text)
 
 
 def read_choice(text: str, path: str, words: dict[str, str] | None = None) -> str:
@@ -320,9 +315,7 @@ def read_case_id(text: str, path: str) -> str:
     """
     case_id = normalise_case_id(text.strip()[:40])
     if case_id is None:
-        raise complaint(
-            "E-CASE-ID", path, "the check character is wrong. Copy the case id from the receipt again."
-        )
+        raise complaint("E-CASE-ID", path, "the check character is wrong. Copy the case id from the receipt again.")
     return case_id
 
 
@@ -332,11 +325,11 @@ def read_text(text: str) -> str:
 
 
 def describe_days(days: int) -> str:
-    """Put an offset in words: ``4 days before the imaging``."""
+    """Put an offset in words: ``4 days before imaging``."""
     if days == 0:
-        return "the day of the imaging"
+        return "day of imaging"
     count = f"{abs(days)} day{'' if abs(days) == 1 else 's'}"
-    return f"{count} {'after' if days > 0 else 'before'} the imaging"
+    return f"{count} {'after' if days > 0 else 'before'} imaging"
 
 
 def describe_result(metric: str, part: Tree) -> str:

@@ -67,9 +67,7 @@ def _quantity(unit: str, shown: str, limits: str, reference: str, bounds: str, *
 
 
 QUANTITIES: dict[str, Quantity] = {
-    "white_cell_count": _quantity(
-        "10*9/L", "x10^9/L", "0 500", "4.0-11.0 x10^9/L", "4.0 11.0", "10*3/uL", "/uL"
-    ),
+    "white_cell_count": _quantity("10*9/L", "x10^9/L", "0 500", "4.0-11.0 x10^9/L", "4.0 11.0", "10*3/uL", "/uL"),
     "crp": _quantity("mg/L", "mg/L", "0 1000", "<5 mg/L", "- 5", "mg/dL", "ug/mL"),
     "po2": _quantity("kPa", "kPa", "1 90", "10-13 kPa, arterial on air", "10 13", "mm[Hg]"),
     "spo2": _quantity("%", "%", "30 100", "94% or more", "94 -"),
@@ -98,8 +96,7 @@ EXPLAIN: dict[str, str] = {
         "is not known, w if it may not be shared."
     ),
     "sex": (
-        "M, F or O (other), as the hospital record has it. Numbers are refused because codes differ "
-        "between systems."
+        "M, F or O (other), as the hospital record has it. Numbers are refused because codes differ between systems."
     ),
     "symptom_onset": (
         "How many days after the first symptom the images were taken; negative if before. Type a date and "
@@ -124,14 +121,9 @@ EXPLAIN: dict[str, str] = {
         "The fraction of inspired oxygen when the sample was taken: 0.21 or air, 0.28, or 28%. A flow in "
         "litres belongs to SpO2."
     ),
-    "spo2": (
-        "Oxygen saturation by pulse oximeter in per cent, with the oxygen given: 91 air, 94 0.28, or 94 2 "
-        "l/min."
-    ),
+    "spo2": ("Oxygen saturation by pulse oximeter in per cent, with the oxygen given: 91 air, 94 0.28, or 94 2 l/min."),
     "indication": "Why the imaging was asked for. Choose a number; other asks for a few words.",
-    "indication.text": (
-        "Up to 120 characters, without names, dates, numbers or places that could identify anybody."
-    ),
+    "indication.text": ("Up to 120 characters, without names, dates, numbers or places that could identify anybody."),
     "rt_pcr": "The RT-PCR result for this illness. Lateral flow tests do not count.",
     "rt_pcr.tests": (
         "Each test and its sample day: neg -4, pos +1 means negative four days before the imaging and "

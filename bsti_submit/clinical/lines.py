@@ -80,9 +80,7 @@ def _split_value(metric: str, text: str) -> tuple[str, str]:
     if found is None:
         # Let the number's own reader say what is wrong.
         units.read_compared(text, metric)
-        raise entry.complaint(
-            "E-NUMBER", metric, "this is not a number."
-        )  # pragma: no cover - the line above raises
+        raise entry.complaint("E-NUMBER", metric, "this is not a number.")  # pragma: no cover - the line above raises
     return found[1], found[2].strip()
 
 
@@ -214,9 +212,7 @@ def tests(text: str, index_date: Day) -> list[Json]:
         place = f"rt_pcr.tests[{index}]"
         found = _TEST.match(item)
         if found is None:
-            raise entry.complaint(
-                "E-LIST", place, "write a result and a day for each test, such as: neg -4, pos +1"
-            )
+            raise entry.complaint("E-LIST", place, "write a result and a day for each test, such as: neg -4, pos +1")
         test: Tree = {
             "result": entry.read_result_word(found[1], place),
             "day": entry.read_days(found[2], f"{place}.day", index_date),

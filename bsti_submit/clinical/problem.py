@@ -94,9 +94,7 @@ def error_for(problems: Sequence[Problem], *, subject: str = "The clinical recor
         `InputError` (exit 2); `HeldError` (exit 3) when the wrong-patient guard is all that speaks.
     """
     details = tuple(
-        line
-        for problem in problems
-        for line in (str(problem), *([f"  {problem.hint}"] if problem.hint else []))
+        line for problem in problems for line in (str(problem), *([f"  {problem.hint}"] if problem.hint else []))
     )
     if all(problem.held for problem in problems):
         return HeldError(f"{subject} does not match the images.", hint=HELD_HINT, details=details)

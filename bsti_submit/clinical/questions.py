@@ -250,9 +250,7 @@ def _day(metric: str, context: Context) -> Question:
     return Question(
         path,
         "Sample day: 0 same day, -1 the day before, or a date (Enter to leave out)",
-        _setting(
-            "day", lambda text: entry.read_days(text.strip().removeprefix("@"), path, context.index_date)
-        ),
+        _setting("day", lambda text: entry.read_days(text.strip().removeprefix("@"), path, context.index_date)),
         applies=lambda answers: "value" in answers.get(metric, {}) and "day" not in answers[metric],
         optional=True,
     )
@@ -327,8 +325,7 @@ def _spo2(context: Context) -> list[Question]:
 def _prior_imaging(context: Context) -> Question:
     offered = context.priors or ()
     found: list[Json] = [
-        {"modality": prior.modality, "days_before": prior.days_before, "included": prior.included}
-        for prior in offered
+        {"modality": prior.modality, "days_before": prior.days_before, "included": prior.included} for prior in offered
     ]
     prefill = None
     if found:
@@ -347,19 +344,13 @@ def _prior_imaging(context: Context) -> Question:
         more = word.startswith("+")
         studies = lines.priors(text.strip().lstrip("+"), context.index_date)
         if not studies:
-            raise entry.complaint(
-                "E-LIST", "prior_imaging", "type no, u, or the studies, such as: CXR 4, CT 400"
-            )
+            raise entry.complaint("E-LIST", "prior_imaging", "type no, u, or the studies, such as: CXR 4, CT 400")
         if more:
             studies = [*found, *studies]
-        listed = [
-            (study.get("modality"), study.get("days_before")) for study in studies if isinstance(study, dict)
-        ]
+        listed = [(study.get("modality"), study.get("days_before")) for study in studies if isinstance(study, dict)]
         for prior in going:
             if (prior.modality, prior.days_before) not in listed:
-                message = (
-                    f"the {prior.modality} from {prior.days_before} days before goes along, so list it too."
-                )
+                message = f"the {prior.modality} from {prior.days_before} days before goes along, so list it too."
                 raise entry.complaint("E-LIST", "prior_imaging", message)
             listed.remove((prior.modality, prior.days_before))
         return {"value": "yes", "studies": _included(studies, context)}, ()

@@ -83,9 +83,7 @@ def validate(
     if not problems or isinstance(tree, dict):
         known = {problem.group for problem in problems}
         problems += [
-            problem
-            for problem in structural_problems(tree)
-            if problem.group not in known or not problem.group
+            problem for problem in structural_problems(tree) if problem.group not in known or not problem.group
         ]
     sound: Tree = {}
     if isinstance(tree, dict):
@@ -103,9 +101,7 @@ def validate(
     return ClinicalRecord(rfc8785.dumps(_to_json(sound)), tuple(notes))
 
 
-def accept(
-    raw: object, context: Context | None = None, *, id_suffix: Identified[str] | None = None
-) -> ClinicalRecord:
+def accept(raw: object, context: Context | None = None, *, id_suffix: Identified[str] | None = None) -> ClinicalRecord:
     """Return the record, or raise for its problems.
 
     Raises

@@ -72,9 +72,7 @@ def doubts(tree: Tree, context: Context | None) -> tuple[Doubt, ...]:
     if context is None:
         return tuple(found)
     if isinstance(age, int | str) and context.age is not None and not context.age.fits(age):
-        found.append(
-            Doubt("age-differs", "age", f"{age} is not the age that the headers of the images give.")
-        )
+        found.append(Doubt("age-differs", "age", f"{age} is not the age that the headers of the images give."))
     sex = _part(tree, "sex").get("value")
     if isinstance(sex, str) and context.sex and sex != context.sex:
         found.append(
@@ -104,9 +102,7 @@ def warnings(tree: Tree) -> tuple[Note, ...]:
 
 def derived_status(results: list[str]) -> str:
     """Return the RT-PCR status that some results give together."""
-    return next(
-        (result for result in ("positive", "indeterminate", "pending") if result in results), "negative"
-    )
+    return next((result for result in ("positive", "indeterminate", "pending") if result in results), "negative")
 
 
 def matching_prior(
@@ -123,11 +119,7 @@ def matching_prior(
 def flag(metric: str, value: Decimal, comparator: str = "") -> str:
     """Return ``low``, ``high`` or nothing, against the adult reference range of a metric."""
     quantity = QUANTITIES[metric]
-    if (
-        quantity.reference_low is not None
-        and value < quantity.reference_low
-        and not comparator.startswith(">")
-    ):
+    if quantity.reference_low is not None and value < quantity.reference_low and not comparator.startswith(">"):
         return "low"
     # The reference for CRP is "<5": 5 itself is high, "<5" is not.
     high = quantity.reference_high
@@ -190,15 +182,12 @@ def _indication(tree: Tree, context: Context | None) -> Iterator[Problem]:
 
 
 def _modalities(tree: Tree) -> Iterator[Problem]:
-    """S6. The upload is the index study and the priors that go along."""
+    """S6. The upload is the index study and its priors, but for those that are said to stay behind."""
     sent = {_part(tree, "index_imaging").get("modality")}
     if None in sent:
         return
-    sent |= {
-        prior.get("modality")
-        for prior in _items(_part(tree, "prior_imaging"), "studies")
-        if prior.get("included")
-    }
+    studies = _items(_part(tree, "prior_imaging"), "studies")
+    sent |= {study.get("modality") for study in studies if study.get("included", True)}
     reporting = _part(tree, "reporting")
     if "ct_bsti" in reporting and "CT" not in sent:
         yield Problem("E-MODALITY", "reporting.ct_bsti", "a CT category is given, but no CT goes along.")
@@ -257,8 +246,7 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         yield Problem(
             "E-INDEX-MODALITY",
             "index_imaging",
-            f"the record is about a {stated}, but the index study in the folder is a "
-            f"{context.index_modality}.",
+            f"the record is about a {stated}, but the index study in the folder is a {context.index_modality}.",
         )
 
 
@@ -286,9 +274,7 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
     lived, since = context.days_lived, context.days_since
     for path, day in _each_day(tree):
         if lived is not None and -day > lived:
-            yield Problem(
-                "E-DAY", path, "this is before the patient was born. Check the day and the patient."
-            )
+            yield Problem("E-DAY", path, "this is before the patient was born. Check the day and the patient.")
         if since is not None and day > max(since, 0):
             yield Problem("E-DAY", path, "this day has not come yet. Check the day and the patient.")
 

@@ -40,11 +40,7 @@ def screen_text(text: str, path: str, context: Context | None) -> Problem | None
 def screen_reference(local_ref: str, context: Context | None) -> Problem | None:
     """Look for identifiers in a manifest's ``local_ref``: it stays here, but is printed in results."""
     what = _find(local_ref, context)
-    return (
-        Problem("E-PHI", "local_ref", f"{what}. Use a reference of your own that names nobody.")
-        if what
-        else None
-    )
+    return Problem("E-PHI", "local_ref", f"{what}. Use a reference of your own that names nobody.") if what else None
 
 
 def _find(text: str, context: Context | None) -> str:

@@ -30,9 +30,7 @@ NAMELESS = "(unnamed)"
 MAX_DEPTH = 8
 MAX_ITEMS = 200
 _SIMPLE_NAME = re.compile(r"[A-Za-z_]{1,40}\Z")
-_TYPOGRAPHY = str.maketrans(
-    {"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "}
-)
+_TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "})
 
 
 class BadNumber:
@@ -51,9 +49,7 @@ class RepeatedNames(dict[str, object]):
 @cache
 def schema_text() -> str:
     """Return the clinical schema as shipped."""
-    return (resources.files("bsti_submit") / "schemas" / "clinical-1.0.schema.json").read_text(
-        encoding="utf-8"
-    )
+    return (resources.files("bsti_submit") / "schemas" / "clinical-1.0.schema.json").read_text(encoding="utf-8")
 
 
 @cache
@@ -65,7 +61,7 @@ def _exact_schema() -> Mapping[str, Any]:
 
 @cache
 def _validator() -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - the command line must start without it
+    from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_exact_schema())
 
@@ -94,9 +90,7 @@ def plain_tree(raw: object) -> tuple[Json, tuple[Problem, ...]]:
 
 def _copy(raw: object, path: str, depth: int, problems: list[Problem]) -> Json:
     if depth > MAX_DEPTH:
-        problems.append(
-            Problem("E-DEPTH", path, "the data are nested more deeply than any field of the schema.")
-        )
+        problems.append(Problem("E-DEPTH", path, "the data are nested more deeply than any field of the schema."))
         return None
     if isinstance(raw, dict):
         problems.extend(
@@ -104,8 +98,7 @@ def _copy(raw: object, path: str, depth: int, problems: list[Problem]) -> Json:
             for name in getattr(raw, "repeated", ())
         )
         return {
-            str(name): _copy(value, _join(path, shown_name(name)), depth + 1, problems)
-            for name, value in raw.items()
+            str(name): _copy(value, _join(path, shown_name(name)), depth + 1, problems) for name, value in raw.items()
         }
     if isinstance(raw, list | tuple):
         if len(raw) > MAX_ITEMS:
@@ -193,7 +186,7 @@ def structural_problems(tree: Json) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: order.get(problem.group, len(order))))
 
 
-def _translate(error: Any) -> Iterator[Problem]:  # noqa: C901 - one branch a keyword
+def _translate(error: Any) -> Iterator[Problem]:
     """Turn one library error into ours.
 
     The path with indices, the keyword, and the name that is missing or extra.
@@ -247,11 +240,7 @@ def _case_id_problems(tree: Json) -> Iterator[Problem]:
     if isinstance(prior, dict) and isinstance(studies := prior.get("studies"), list):
         holders += [(f"prior_imaging.studies[{index}]", study) for index, study in enumerate(studies)]
     for path, holder in holders:
-        if (
-            isinstance(holder, dict)
-            and isinstance(text := holder.get("case_id"), str)
-            and not normalise_case_id(text)
-        ):
+        if isinstance(holder, dict) and isinstance(text := holder.get("case_id"), str) and not normalise_case_id(text):
             yield word("case_id", "check", _join(path, "case_id"), text)
 
 

@@ -43,18 +43,16 @@ def describe(group: str, answers: Mapping[str, Tree]) -> str:
     if not part:
         return "left out"
     absent = part.get("absent")
-    words = (
-        ABSENT_LABELS[absent] if isinstance(absent, str) and absent in ABSENT_LABELS else _words(group, part)
-    )
+    words = ABSENT_LABELS[absent] if isinstance(absent, str) and absent in ABSENT_LABELS else _words(group, part)
     flags = [
         note.text.rstrip(".")
         for note in warnings({group: part, "age": answers.get("age", {})})
         if note.path.split(".")[0] == group
     ]
-    return f"{words}  ** {'; '.join(flags)}" if flags else words
+    return f"{words} - {'; '.join(flags)}" if flags else words
 
 
-def _words(group: str, part: Tree) -> str:  # noqa: PLR0911 - one return a metric
+def _words(group: str, part: Tree) -> str:
     match group:
         case "index_imaging":
             return str(part.get("modality"))
@@ -68,9 +66,7 @@ def _words(group: str, part: Tree) -> str:  # noqa: PLR0911 - one return a metri
             return f"symptoms began {entry.describe_days(-_days(part.get('value')))}"
         case "rt_pcr":
             tests = part.get("tests")
-            listed = (
-                [_test(test) for test in tests if isinstance(test, dict)] if isinstance(tests, list) else []
-            )
+            listed = [_test(test) for test in tests if isinstance(test, dict)] if isinstance(tests, list) else []
             return ": ".join((str(part.get("status")), *([", ".join(listed)] if listed else [])))
         case "prior_imaging":
             studies = part.get("studies")

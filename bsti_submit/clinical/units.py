@@ -63,9 +63,7 @@ _REFUSED: Mapping[str, str] = {
     "nmol/l": "CRP in nmol/L is not accepted: it cannot be turned into mg/L without a convention. "
     "Ask the laboratory for mg/L.",
 }
-_FOLDS = str.maketrans(
-    {"\u00b5": "u", "\u03bc": "u", "^": "*", "\u00d7": "x", "\u2079": "9", "\u00b3": "3", " ": None}
-)
+_FOLDS = str.maketrans({"\u00b5": "u", "\u03bc": "u", "^": "*", "\u00d7": "x", "\u2079": "9", "\u00b3": "3", " ": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +179,7 @@ def read_number(text: str, path: str) -> Decimal:
     if (comma := _DECIMAL_COMMA.match(cleaned)) and len(cleaned) <= MAX_DIGITS:
         better = f"{comma[1]}.{comma[2]}"
         raise ProblemError(Problem("E-NUMBER", path, f"use a full stop, not a comma: {better}"))
-    raise ProblemError(
-        Problem("E-NUMBER", path, "this is not a number. Give digits with a full stop, such as 6.4.")
-    )
+    raise ProblemError(Problem("E-NUMBER", path, "this is not a number. Give digits with a full stop, such as 6.4."))
 
 
 def bounded(number: Decimal, path: str) -> Decimal:
@@ -195,9 +191,7 @@ def bounded(number: Decimal, path: str) -> Decimal:
         ``E-NUMBER`` for NaN, infinities, and more digits than any laboratory gives.
     """
     if not number.is_finite():
-        raise ProblemError(
-            Problem("E-NUMBER", path, "NaN and Infinity are not values. Say why it is missing instead.")
-        )
+        raise ProblemError(Problem("E-NUMBER", path, "NaN and Infinity are not values. Say why it is missing instead."))
     digits = len(number.as_tuple().digits)
     if digits > MAX_DIGITS or (number and abs(number.adjusted()) > MAX_MAGNITUDE):
         raise ProblemError(Problem("E-NUMBER", path, "this number is too long or too large to be a result."))

@@ -43,8 +43,7 @@ _NO_VALUE = "has details such as a unit or a day, but no value for them. Give th
 _ABSENT = f'"absent" is one of {_REASONS}.'
 _ABSENT_DEMOGRAPHIC = f'"absent" is {units.either(DEMOGRAPHIC_ABSENT)} here.'
 _TEXT = (
-    "give 3 to 120 plain letters, digits and simple punctuation, without accents or symbols. "
-    "The text was not saved."
+    "give 3 to 120 plain letters, digits and simple punctuation, without accents or symbols. The text was not saved."
 )
 
 
@@ -67,30 +66,20 @@ def _table() -> dict[tuple[str, str], Wording]:
         ("indication", "not:text"): Wording(
             "E-TEXT", 'text is for the code "other" only. Remove it; it was not saved.'
         ),
-        ("indication.text", "required"): Wording(
-            "E-TEXT", 'the code "other" needs a few words in "text".', 1
-        ),
+        ("indication.text", "required"): Wording("E-TEXT", 'the code "other" needs a few words in "text".', 1),
         ("rt_pcr", "not:tests"): Wording(
             "E-PCR-MISMATCH", "status says that there was no known test, yet tests are listed."
         ),
-        ("rt_pcr.tests", "minItems"): Wording(
-            "E-LIST", "the list of tests is empty. Leave it out, or add a test."
-        ),
+        ("rt_pcr.tests", "minItems"): Wording("E-LIST", "the list of tests is empty. Leave it out, or add a test."),
         ("rt_pcr.tests", "maxItems"): Wording("E-LIST", "at most 10 tests can be listed."),
-        ("prior_imaging.studies", "required"): Wording(
-            "E-REQUIRED", 'value is "yes", so list at least one study.', 1
-        ),
-        ("prior_imaging", "not:studies"): Wording(
-            "E-BOTH", 'studies are listed although value is not "yes".'
-        ),
+        ("prior_imaging.studies", "required"): Wording("E-REQUIRED", 'value is "yes", so list at least one study.', 1),
+        ("prior_imaging", "not:studies"): Wording("E-BOTH", 'studies are listed although value is not "yes".'),
         ("prior_imaging.studies", "minItems"): Wording(
             "E-LIST", "the list of studies is empty. Add one, or leave it out."
         ),
         ("prior_imaging.studies", "maxItems"): Wording("E-LIST", "at most 20 studies can be listed."),
         ("prior_imaging.studies[].included", "type"): Wording("E-TYPE", '"included" is true or false.'),
-        ("reporting", "minProperties"): Wording(
-            "E-REQUIRED", "is empty. Leave it out, or give one of its fields."
-        ),
+        ("reporting", "minProperties"): Wording("E-REQUIRED", "is empty. Leave it out, or give one of its fields."),
         ("confirmed", "uniqueItems"): Wording("E-LIST", "a rule is listed twice."),
         ("confirmed[]", "enum"): Wording(
             "E-CHOICE", f"the rules that can be confirmed are {units.either(tuple(CONFIRMATIONS))}."
@@ -98,9 +87,7 @@ def _table() -> dict[tuple[str, str], Wording]:
         ("spo2.oxygen_flow_l_min", "exclusiveMinimum"): Wording(
             "E-RANGE", "the oxygen flow is above 0 and at most 80 L/min."
         ),
-        ("spo2.oxygen_flow_l_min", "maximum"): Wording(
-            "E-RANGE", "the oxygen flow is above 0 and at most 80 L/min."
-        ),
+        ("spo2.oxygen_flow_l_min", "maximum"): Wording("E-RANGE", "the oxygen flow is above 0 and at most 80 L/min."),
         ("po2.sample", "dependentRequired"): Wording(
             "E-SAMPLE", "say whether the sample was arterial, capillary, venous or unknown.", 1
         ),
@@ -215,12 +202,7 @@ def word(key: str, keyword: str, path: str, instance: object) -> Problem:
         return Problem(row.code, place, _sex(instance, row.text))
     if metric in QUANTITIES and last == "unit" and keyword == "const":
         return Problem(row.code, place, _unit(metric, instance))
-    if (
-        metric in QUANTITIES
-        and last == "value"
-        and row.code == "E-RANGE"
-        and isinstance(instance, int | Decimal)
-    ):
+    if metric in QUANTITIES and last == "value" and row.code == "E-RANGE" and isinstance(instance, int | Decimal):
         return out_of_range(metric, Decimal(instance))
     return Problem(row.code, place, row.text.replace("{{", "{").replace("}}", "}"))
 

@@ -74,7 +74,7 @@ def compile_allow_list(
     forms: dict[int, set[Form]] = {tag: set(each) for tag, each in META.items()}
     literals: dict[int, set[str]] = defaultdict(set)
     for tag in dictionary.tags():
-        if tag >> 16 == 0x0002:  # noqa: PLR2004 - the file meta is written, never passed on
+        if tag >> 16 == 0x0002:
             continue
         found: set[Form] = set()
         for path in ((), (SOMEWHERE,), *plan.paths(tag)):
@@ -87,9 +87,7 @@ def compile_allow_list(
             forms[tag], literals[tag] = set(), set()
         forms.setdefault(tag, set()).add(Form.LITERAL if written else Form.SEQUENCE)
         literals[tag] |= written
-    elements = {
-        tag: Allowed(frozenset(forms[tag]), frozenset(literals.get(tag, ()))) for tag in sorted(forms)
-    }
+    elements = {tag: Allowed(frozenset(forms[tag]), frozenset(literals.get(tag, ()))) for tag in sorted(forms)}
     private = {key: Allowed(frozenset({Form.KEEP, Form.SEQUENCE})) for key in sorted(plan.creators())}
     return AllowList(profile, version, recipe_sha256, elements, private)
 
@@ -109,7 +107,7 @@ def _forms_at(plan: Plan, path: tuple[int, ...], tag: int, literals: dict[int, s
 def export(allowed: AllowList, **facts: object) -> dict[str, Any]:
     """Return an allow-list as JSON-able data; `parse` reads it back.
 
-    A tag ``GGGGEEEE`` maps to its forms or, where it has literals, to an object of ``forms`` and ``literals``.
+    A tag ``GGGGEEEE`` maps to its forms or, where it has literals, to both by name.
     """
     elements: dict[str, object] = {}
     for tag, each in allowed.elements.items():
@@ -124,7 +122,12 @@ def export(allowed: AllowList, **facts: object) -> dict[str, Any]:
         **facts,
         "elements": elements,
         "private": [
-            {"group": f"{group:04X}", "creator": creator, "element": f"{element:02X}", "forms": sorted(each.forms)}
+            {
+                "group": f"{group:04X}",
+                "creator": creator,
+                "element": f"{element:02X}",
+                "forms": sorted(each.forms),
+            }
             for (group, creator, element), each in allowed.private.items()
         ],
     }

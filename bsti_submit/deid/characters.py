@@ -51,7 +51,7 @@ class Characters:
             return raw.decode("ascii").rstrip(" \0").translate(_CONTROLS)
         if vr not in PLAIN_TEXT:
             return raw.decode("ascii", "replace").rstrip(" \0").translate(_CONTROLS)
-        from pydicom.charset import decode_bytes  # noqa: PLC0415
+        from pydicom.charset import decode_bytes
 
         if guess and self._terms == ("",):
             return raw.decode("latin-1").rstrip(" \0").translate(_CONTROLS)
@@ -73,7 +73,7 @@ def _term(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _encodings(terms: tuple[str, ...]) -> tuple[str, ...]:
-    from pydicom.charset import python_encoding  # noqa: PLC0415
+    from pydicom.charset import python_encoding
 
     found = []
     for term in terms:

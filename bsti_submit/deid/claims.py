@@ -55,7 +55,9 @@ def false_claims(plan: Plan, options: Iterable[str], file: str) -> Iterator[Prob
         code = row.action(claimed)
         if code != "K" and not all(_is_enough(code, each, plan) for each in _examples(row)):
             name = row.keyword or row.pattern
-            yield Problem(file, 0, f"the profile claims {_because(row, claimed)}, which asks {code} of {name}, not less")
+            yield Problem(
+                file, 0, f"the profile claims {_because(row, claimed)}, which asks {code} of {name}, not less"
+            )
 
 
 def _because(row: Row, claimed: frozenset[str]) -> str:

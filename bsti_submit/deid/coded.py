@@ -31,11 +31,12 @@ class CodedTerms:
     Parameters
     ----------
     vocabulary
-        The words of free text, in lower case; the terms that only coded strings need are added.
+        The entries of `load_vocabulary`. Its plain words count, not those that are also names or hold in pairs
+        only; the terms that coded strings need are added.
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
-        self._words = vocabulary | _terms()
+        self._words = frozenset(word for word in vocabulary if word.isalnum()) | _terms()
         self._answers: dict[str, bool] = {}
 
     def knows(self, value: str) -> bool:
@@ -46,7 +47,7 @@ class CodedTerms:
         return answer
 
     def cleaned(self, text: str) -> str:
-        """Return a coded string with each unknown value emptied; positions stay, since they have a meaning."""
+        """Return a coded string with each unknown value emptied; positions stay, for they have a meaning."""
         return "\\".join(part if self.knows(part.strip()) else "" for part in text.split("\\"))
 
     def _is_known(self, word: str) -> bool:

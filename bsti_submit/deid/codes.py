@@ -9,18 +9,52 @@ from __future__ import annotations
 import re
 
 SCHEMES = frozenset(
-    """
-    99GEMS 99PMP 99SDM ACR BARI CD8 DCM DCMUID FMA I10 I10P I9 I9C IBSI ICDO3 LN MA MDNS NCIT NEU NICIP RADELEMENT
-    RADLEX SCT SNM3 SRT UBERON UCUM UMLS UNS
-    """.split()
+    (
+        *(
+            "99GEMS",
+            "99PMP",
+            "99SDM",
+            "ACR",
+            "DCM",
+            "DCMUID",
+            "FMA",
+            "I10",
+            "I10P",
+            "I9",
+            "I9C",
+            "IBSI",
+            "ICDO3",
+        ),
+        *("LN", "MA", "MDNS", "NCIT", "NEU", "NICIP", "RADELEMENT", "RADLEX", "SCT", "SNM3", "SRT", "UBERON"),
+        *("UCUM", "UMLS", "UNS"),
+    )
 )
 """Coding Scheme Designators that name nobody."""
 
 UNITS = frozenset(
-    """
-    1 % mm cm m mm2 cm2 mm3 cm3 ml l s ms min h d a wk mo deg rad kV kVp mA mA.s mAs uA HU [hnsf'U] mGy Gy mGy.cm mSv
-    cGy uGy dGy.cm2 Gy.m2 g kg g/ml mg/ml Bq MBq /min 1/min Hz keV eV {ratio} {counts} {pixels} [arb'U] um nm N ppm
-    """.split()
+    (
+        *(
+            "1",
+            "%",
+            "mm",
+            "cm",
+            "m",
+            "um",
+            "nm",
+            "mm2",
+            "cm2",
+            "mm3",
+            "cm3",
+            "ml",
+            "l",
+            "/min",
+            "1/min",
+            "Hz",
+        ),
+        *("s", "ms", "min", "h", "d", "a", "wk", "mo", "deg", "rad", "kV", "kVp", "mA", "uA", "mA.s", "mAs"),
+        *("HU", "[hnsf'U]", "[arb'U]", "{ratio}", "{counts}", "{pixels}", "ppm", "g", "kg", "g/ml", "mg/ml"),
+        *("mGy", "Gy", "cGy", "uGy", "mSv", "mGy.cm", "dGy.cm2", "Gy.m2", "Bq", "MBq", "keV", "eV", "N"),
+    )
 )
 """Units of UCUM that images and doses are told in."""
 
@@ -32,13 +66,14 @@ _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2}){0,2}")
 _SNOMED_CT = re.compile(r"[1-9]\d{3,15}(?:00|10)\d")
 """A concept: the digits before the check digit tell the kind of component, 00 or 10."""
 
-_MULTIPLY = tuple(
-    tuple(int(digit) for digit in row)
-    for row in "0123456789 1234067895 2340178956 3401289567 4012395678 5987604321 6598710432 7659821043 8765932104 9876543210".split()
+_MULTIPLY = (
+    *("0123456789", "1234067895", "2340178956", "3401289567", "4012395678"),
+    *("5987604321", "6598710432", "7659821043", "8765932104", "9876543210"),
 )
-_PERMUTE = tuple(
-    tuple(int(digit) for digit in row)
-    for row in "0123456789 1576283094 5803796142 8916043527 9453126870 4286573901 2793806415 7046913258".split()
+"""Verhoeff's multiplication, a row a digit."""
+_PERMUTE = (
+    *("0123456789", "1576283094", "5803796142", "8916043527"),
+    *("9453126870", "4286573901", "2793806415", "7046913258"),
 )
 
 
@@ -67,5 +102,5 @@ def _luhn(digits: str) -> bool:
 def _verhoeff(digits: str) -> bool:
     check = 0
     for index, digit in enumerate(reversed(digits)):
-        check = _MULTIPLY[check][_PERMUTE[index % 8][int(digit)]]
+        check = int(_MULTIPLY[check][int(_PERMUTE[index % 8][int(digit)])])
     return check == 0

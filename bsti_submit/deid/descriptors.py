@@ -1,48 +1,36 @@
 """Free text → the allowed words of it (PS3.15 E.3.5, Clean Descriptors).
 
-First this patient's own words go, then whatever has the form of a national identifier, then every word that is not in
-the vocabulary. So a name that stands nowhere in the header goes as well, and ``Hodgkin`` and ``B60f`` stay.
+First this patient's own words go, then what has the form of a national identifier, then every word not
+in the vocabulary. So a name that is nowhere in the header goes too, and ``Hodgkin`` and ``B60f`` stay.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bsti_submit.identifiers import Strength, find_identifiers
+from bsti_submit.deid.tokens import Token, Verdict, is_number, is_technical, joined, pieces, plain, tokenise
+from bsti_submit.identifiers import Kind, Strength, find_identifiers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import re
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
-LONGEST_NUMBER: Final = 3
-"""Digits of a whole number that may stay: four could be a year, a time, or the end of an id."""
 LONGEST_TEXT: Final = 65_536
+_CACHED_TEXTS: Final = 8192
+_CACHED_PATIENTS: Final = 4
+_PASSES: Final = 8
+_WINDOW: Final = 4
+"""Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T``."""
+_SHORTEST_JOINED: Final = 4
+_LONGEST_RUN: Final = 6
+"""Digits of three and more whole numbers in a row that may stay."""
+_MONTHS: Final = 12
+_DAYS: Final = 31
 
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*[+]?", re.UNICODE)
-_PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?", re.UNICODE)
-_NUMBER: Final = re.compile(r"\d{1,3}(?:[.,]\d{1,3})?")
-_MEASURE: Final = re.compile(
-    r"(\d{1,3}(?:[.,]\d{1,3})?)(mm|cm|ml|mls|kv|kvp|ma|mas|s|sec|ms|min|hu|mgy|mg|kg|g|%|x|t|y|yrs?|st|nd|rd|th|fps)?", re.I
-)
-_KERNEL: Final = re.compile(r"(?:[abchstu][rvfluhpcq]?\d{2}[fsh]?(?:\d)?|i\d{2}f|q\d{2}[fs]|t\d{2}[fs]|u\d{2}[us]|d\d{2}[sf]|fc\d{2}|y[abcd]|e[bc])", re.I)
-"""Reconstruction kernels of the large makers: B60f, Br40d, I70f, D40s, Bl57d, FC51, YA, EB."""
-_KERNEL_D: Final = re.compile(r"(?:br|bl|bv|bf|hr|hv|hf|qr|qv|tr|ur|sa|sd)\d{2}[a-z]?(?:\\?\d)?", re.I)
-_VERSION: Final = re.compile(r"v[a-z]{0,2}\d{1,2}[a-z]?(?:\.\d{1,2}){0,3}|\d{1,2}(?:\.\d{1,2}){2,3}", re.I)
-"""Versions of software: VA48A, VC40, V11.0, 3.6.6."""
-_TIMES: Final = re.compile(r"\d{1,3}x\d{1,3}(?:[.,]\d{1,2})?", re.I)
-_SEPARATORS: Final = re.compile(r"[ \t\r\n]+")
-_PAIRS: Final = frozenset(
-    (
-        ("low", "dose"), ("low", "res"), ("low", "kv"), ("low", "energy"), ("long", "axis"), ("short", "axis"),
-        ("small", "fov"), ("small", "field"), ("small", "bowel"), ("small", "airways"), ("large", "fov"),
-        ("sharp", "kernel"), ("lung", "sharp"), ("bone", "sharp"), ("very", "sharp"), ("large", "body"),
-        ("black", "blood"), ("lower", "limb"), ("reduced", "dose"), ("low", "contrast"), ("long", "leg"),
-    )
-)  # fmt: skip
-"""Words that are also names, kept beside the word that makes them one of imaging."""
+_SOFT: Final = frozenset({Kind.HOSPITAL_NUMBER, Kind.PLACE, Kind.UK_PHONE, Kind.GMC, Kind.LONG_NUMBER})
+"""Finds in which an allowed word without digits may stay: "CT 1234567", "tel", "chest hospital"."""
 
 
 class Known(Protocol):
@@ -53,117 +41,214 @@ class Known(Protocol):
 
 
 def load_vocabulary(paths: Iterable[Path]) -> frozenset[str]:
-    """Return the words of some lists, one a line, lower case."""
-    words: set[str] = set()
+    """Return the entries of some lists, one a line, in lower case and without accents.
+
+    An entry is a word; ``~`` and a word, which is also a name and stays only where nothing beside it was
+    dropped; or two words, which are allowed only side by side. Lines that begin with ``#`` are comments.
+    """
+    entries: set[str] = set()
     for path in paths:
-        words.update(line for line in path.read_text("utf-8").split("\n") if line)
-    return frozenset(words)
+        entries.update(line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#"))
+    return frozenset(entries)
 
 
 class Descriptors:
-    """Cleans free text under one vocabulary."""
+    """Cleans free text under one vocabulary.
 
-    def __init__(self, vocabulary: frozenset[str]) -> None:
-        self._vocabulary = vocabulary
-        self._cache: dict[tuple[int, str], str] = {}
+    Parameters
+    ----------
+    vocabulary
+        Entries as `load_vocabulary` returns them.
+    patterns
+        Names of the identifier patterns of the nation; all if None.
+    hospital_pattern
+        The site's own form of hospital number.
+    """
+
+    def __init__(
+        self,
+        vocabulary: frozenset[str],
+        patterns: Collection[str] | None = None,
+        hospital_pattern: re.Pattern[str] | None = None,
+    ) -> None:
+        self._names = frozenset(entry[1:] for entry in vocabulary if entry.startswith("~"))
+        self._pairs = frozenset(
+            (first, second) for first, _, second in (entry.partition(" ") for entry in vocabulary) if second
+        )
+        self._words = frozenset(e for e in vocabulary if not e.startswith("~") and " " not in e) - self._names
+        self._patterns = patterns
+        self._hospital_pattern = hospital_pattern
+        # One patient's texts are never looked up for another: it depends on whose words are known.
+        # The object itself is held, since its id could be given again.
+        self._cache: list[tuple[Known, dict[str, str]]] = []
 
     def clean(self, text: str, known: Known) -> str:
         """Return what may stay of a text: allowed words in their order, with the separators between them.
+
+        What it returns is returned unchanged when it is cleaned again.
 
         Parameters
         ----------
         text
             One value, decoded.
         known
-            The patient's own words; a given object must not change between calls for the same patient.
+            The patient's own words; the object must not change between calls.
         """
-        key = (id(known), text)
-        cached = self._cache.get(key)
-        if cached is None:
-            if len(self._cache) > 8192:  # noqa: PLR2004
-                self._cache.clear()
-            cached = self._cache[key] = self._clean(text[:LONGEST_TEXT], known)
-        return cached
+        texts = self._texts_of(known)
+        cleaned = texts.get(text)
+        if cleaned is None:
+            if len(texts) > _CACHED_TEXTS:
+                texts.clear()
+            cleaned = texts[text] = self._settled(text[:LONGEST_TEXT], known)
+        return cleaned
 
     def allows(self, word: str) -> bool:
         """Whether a word is in the vocabulary, case and accents aside."""
-        return _plain(word) in self._vocabulary
+        return plain(word) in self._words or plain(word) in self._names
 
-    def _clean(self, text: str, known: Known) -> str:
-        text = unicodedata.normalize("NFC", text)
-        spans = [(hit.start, hit.end) for hit in find_identifiers(text, strength=Strength.DESCRIPTOR)]
-        tokens = list(_TOKEN.finditer(text))
-        kept: list[tuple[int, int]] = []
-        dropped_at = -2
+    def _texts_of(self, known: Known) -> dict[str, str]:
+        for owner, texts in self._cache:
+            if owner is known:
+                return texts
+        texts = {}
+        self._cache = [(known, texts), *self._cache[: _CACHED_PATIENTS - 1]]
+        return texts
+
+    def _settled(self, text: str, known: Known) -> str:
+        for _ in range(_PASSES):
+            cleaned = self._once(unicodedata.normalize("NFC", text), known)
+            if cleaned == text:
+                return cleaned
+            text = cleaned
+        return ""  # dropping words must come to an end; if it does not, something is odd about the text
+
+    def _once(self, text: str, known: Known) -> str:
+        tokens = tokenise(text)
+        if not tokens:
+            return ""
+        self._drop_own_words(tokens, known)
+        self._drop_identifiers(text, tokens)
+        if len(tokens) == 1 and len(tokens[0].plain) == 1 and tokens[0].verdict is Verdict.OPEN:
+            return tokens[0].text  # a kernel of one letter, or a number: it tells nothing
         for index, token in enumerate(tokens):
-            start, end = token.span()
-            inside = any(start < last and end > first for first, last in spans)
-            word = token.group()
-            nearby = tokens[index + 1].group() if index + 1 < len(tokens) else ""
-            before = tokens[index - 1].group() if index else ""
-            if inside or self._is_own(word, known) or not self._is_allowed(word, before, nearby, known):
-                dropped_at = index
-                # An initial, a title or a particle before a dropped word belongs to it.
-                while kept and kept[-1][1] <= start and self._belongs(text[kept[-1][0] : kept[-1][1]]):
-                    kept.pop()
-                continue
-            if dropped_at == index - 1 and self._belongs(word):
-                dropped_at = index
-                continue
-            kept.append((start, end))
-        return _joined(text, kept)
+            if token.verdict is Verdict.OPEN:
+                token.verdict = self._judge(tokens, index, known)
+        _drop_numbers(tokens)
+        _drop_names(tokens)
+        return joined(text, tokens)
 
     @staticmethod
-    def _belongs(word: str) -> bool:
-        return len(word) == 1 and word.isalpha()
+    def _drop_own_words(tokens: list[Token], known: Known) -> None:
+        for index, token in enumerate(tokens):
+            whole = "".join(filter(str.isalnum, token.plain))
+            if known.contains(whole) or any(known.contains(plain(piece)) for piece in token.parts):
+                token.verdict = Verdict.DROP
+            for width in range(1, _WINDOW):
+                if index + width >= len(tokens):
+                    break
+                whole += "".join(filter(str.isalnum, tokens[index + width].plain))
+                if len(whole) >= _SHORTEST_JOINED and known.contains(whole):
+                    for part in tokens[index : index + width + 1]:
+                        part.verdict = Verdict.DROP
 
-    @staticmethod
-    def _is_own(word: str, known: Known) -> bool:
-        pieces = [piece for piece in re.split(r"['’\-+.]", word) if piece]
-        whole = re.sub(r"[^\w]", "", word)
-        return known.contains(whole) or any(known.contains(piece) for piece in pieces)
-
-    def _is_allowed(self, word: str, before: str, nearby: str, known: Known) -> bool:
-        plain = _plain(word)
-        if plain in self._vocabulary and not plain.isdigit():
-            return True
-        pair = ((plain, _plain(nearby)), (_plain(before), plain))
-        if any(found in _PAIRS for found in pair):
-            return True
-        if _NUMBER.fullmatch(word) or _MEASURE.fullmatch(word) or _TIMES.fullmatch(word):
-            return True
-        if any(form.fullmatch(word) for form in (_KERNEL, _KERNEL_D, _VERSION)):
-            return True
-        return self._is_compound(word, known)
-
-    def _is_compound(self, word: str, known: Known) -> bool:
-        """Whether a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``, is made of allowed parts alone."""
-        pieces = _PIECE.findall(word)
-        rest = _PIECE.sub("", word)
-        if len(pieces) < 2 or rest.strip("-+.'’"):  # noqa: PLR2004
-            return False
-        letters = [piece for piece in pieces if not piece[0].isdigit()]
-        if any(known.contains(piece) for piece in pieces):
-            return False
-        if sum(len(piece) for piece in pieces if piece[0].isdigit()) > LONGEST_NUMBER + 1:
-            return False
-        return all(_plain(piece) in self._vocabulary for piece in letters) and all(
-            _NUMBER.fullmatch(piece) for piece in pieces if piece[0].isdigit()
+    def _drop_identifiers(self, text: str, tokens: list[Token]) -> None:
+        hits = find_identifiers(
+            text,
+            strength=Strength.DESCRIPTOR,
+            patterns=self._patterns,
+            hospital_pattern=self._hospital_pattern,
         )
+        for hit in hits:
+            inside = [token for token in tokens if token.start < hit.end and token.end > hit.start]
+            for number, token in enumerate(inside):
+                word = token.plain in self._words and len(token.plain) > 1
+                if hit.kind in _SOFT and word and not any(map(str.isdigit, token.plain)):
+                    continue
+                if hit.kind is Kind.TITLE_NAME and number > 1 and word:
+                    break  # title and name are gone: "Dr SMITH CHEST PA" goes on with the examination
+                token.verdict = Verdict.DROP
+
+    def _judge(self, tokens: list[Token], index: int, known: Known) -> Verdict:
+        token = tokens[index]
+        before = tokens[index - 1].plain if index else ""
+        after = tokens[index + 1].plain if index + 1 < len(tokens) else ""
+        if (token.plain, after) in self._pairs or (before, token.plain) in self._pairs:
+            return Verdict.WORD
+        if token.plain in self._names:
+            return Verdict.NAME
+        if len(token.plain) == 1 and token.plain.isalpha():
+            return Verdict.LETTER if token.plain in self._words else Verdict.DROP
+        if token.plain in self._words and not token.plain.isdigit():
+            return Verdict.WORD
+        if is_number(token.text, before):
+            return Verdict.NUMBER
+        if is_technical(token.text, before):
+            return Verdict.TECHNICAL
+        return self._judge_compound(token, known)
+
+    def _judge_compound(self, token: Token, known: Known) -> Verdict:
+        """Judge a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``: all parts must be allowed."""
+        for parts in pieces(token.text):
+            words = [plain(part) for part in parts]
+            if len(words) < 2 or any(known.contains(word) for word in words):
+                continue
+            if all(self._is_part(words, place) for place in range(len(words))):
+                return Verdict.WORD
+        return Verdict.DROP
+
+    def _is_part(self, words: list[str], place: int) -> bool:
+        word = words[place]
+        if word[0].isdigit():
+            return is_number(word, words[place - 1] if place else "")
+        if (word, words[place + 1] if place + 1 < len(words) else "") in self._pairs:
+            return True
+        if place and (words[place - 1], word) in self._pairs:
+            return True
+        return len(word) > 1 and word in self._words
 
 
-def _joined(text: str, kept: list[tuple[int, int]]) -> str:
-    if not kept:
-        return ""
-    parts = [text[kept[0][0] : kept[0][1]]]
-    for (_, end), (start, stop) in zip(kept, kept[1:], strict=False):
-        between = text[end:start]
-        parts.append(between if not _TOKEN.search(between) and len(between) <= 3 else " ")  # noqa: PLR2004
-        parts.append(text[start:stop])
-    return _SEPARATORS.sub(" ", "".join(parts)).strip()
+def _drop_numbers(tokens: list[Token]) -> None:
+    """Drop whole numbers in a row that could be a date, a telephone number or the parts of an id."""
+    run: list[Token] = []
+    for token in [*tokens, None]:
+        if token is not None and token.verdict is Verdict.NUMBER and token.text.isdigit():
+            run.append(token)
+            continue
+        digits = [one.text for one in run]
+        if (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):
+            for one in run:
+                one.verdict = Verdict.DROP
+        run = []
 
 
-@lru_cache(maxsize=32_768)
-def _plain(word: str) -> str:
-    folded = unicodedata.normalize("NFKD", word).casefold()
-    return "".join(character for character in folded if not unicodedata.combining(character))
+def _is_day(digits: list[str]) -> bool:
+    """Tell "14/09" and "12 03 47"; "1/2" and "10 x 2" are no days."""
+    if any(len(one) > 2 for one in digits):
+        return False
+    match digits:
+        case [first, second] if len(first) == 2 and second.startswith("0"):
+            pass
+        case [first, second, year] if len(year) == 2:
+            pass
+        case _:
+            return False
+    low, high = sorted((int(first), int(second)))
+    return 1 <= low <= _MONTHS and high <= _DAYS
+
+
+def _drop_names(tokens: list[Token]) -> None:
+    """Drop words that are also names, and single letters, unless they stand among words that are not.
+
+    What stands beside a dropped word may be the rest of its name: an initial, a second surname.
+    """
+    anchored = any(token.verdict in {Verdict.WORD, Verdict.TECHNICAL} for token in tokens)
+    changed = True
+    while changed:
+        changed = False
+        for index, token in enumerate(tokens):
+            if token.verdict not in {Verdict.NAME, Verdict.LETTER}:
+                continue
+            beside = [tokens[place] for place in (index - 1, index + 1) if 0 <= place < len(tokens)]
+            if not anchored or any(one.verdict is Verdict.DROP and one.has_letter for one in beside):
+                token.verdict = Verdict.DROP
+                changed = True

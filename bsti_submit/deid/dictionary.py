@@ -10,6 +10,7 @@ import difflib
 from functools import cache
 
 from pydicom import datadict
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 
 TEXT_VRS = frozenset({"LO", "LT", "SH", "ST", "UC", "UT"})
 DATE_VRS = frozenset({"DA", "DT"})
@@ -38,13 +39,13 @@ def is_overlay(tag: int) -> bool:
 
 def is_known(tag: int) -> bool:
     """Return whether the standard's dictionary has the very tag; repeating groups do not count."""
-    return tag in datadict.DicomDictionary
+    return tag in DicomDictionary
 
 
 @cache
 def vrs_of(tag: int) -> tuple[str, ...]:
     """Return the VRs that the dictionary allows for a tag, () if it does not have it or says none."""
-    entry = datadict.DicomDictionary.get(tag)
+    entry = DicomDictionary.get(tag)
     if entry is None:
         return ()
     return tuple(vr for vr in entry[0].split(" or ") if vr in VRS)
@@ -53,13 +54,13 @@ def vrs_of(tag: int) -> tuple[str, ...]:
 @cache
 def keyword_of(tag: int) -> str:
     """Return the keyword of a tag, or nothing."""
-    entry = datadict.DicomDictionary.get(tag)
+    entry = DicomDictionary.get(tag)
     return str(entry[4]) if entry else ""
 
 
 def name_of(tag: int) -> str:
     """Return the name of a tag, such as ``Patient's Name``, or nothing."""
-    entry = datadict.DicomDictionary.get(tag)
+    entry = DicomDictionary.get(tag)
     return str(entry[2]) if entry else ""
 
 
@@ -71,12 +72,12 @@ def tag_of(keyword: str) -> int | None:
 
 def tags() -> tuple[int, ...]:
     """Return every tag of the dictionary, in order."""
-    return tuple(sorted(datadict.DicomDictionary))
+    return tuple(sorted(DicomDictionary))
 
 
 def repeating_keywords() -> frozenset[str]:
     """Return the keywords that stand for repeating groups, such as ``OverlayData``."""
-    return frozenset(entry[4] for entry in datadict.RepeatersDictionary.values())
+    return frozenset(entry[4] for entry in RepeatersDictionary.values())
 
 
 @cache

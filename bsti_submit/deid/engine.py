@@ -165,9 +165,7 @@ class _Instance:
             series_uid=uids[3],
             instance_uid=uids[1],
             modality=_code(top.get(MODALITY)),
-            transfer_syntax_uid=EXPLICIT_LITTLE
-            if parsed.transfer_syntax_uid in NATIVE
-            else parsed.transfer_syntax_uid,
+            transfer_syntax_uid=EXPLICIT_LITTLE if parsed.transfer_syntax_uid in NATIVE else parsed.transfer_syntax_uid,
             elements=tuple(sorted(kept.items())),
             pixels=pixels,
             layout=layout,
@@ -184,10 +182,10 @@ class _Instance:
             kept[0x00120064] = method_codes(codes)
         kept[0x00280303] = encode(0x00280303, "CS", self.profile.temporal_information.encode("ascii"))
 
-    def _pixels(self, parsed: Parsed, layout: PixelLayout) -> Pixels | None | Refusal:
+    def _pixels(self, parsed: Parsed, layout: PixelLayout) -> Pixels | Refusal | None:
         if parsed.transfer_syntax_uid not in NATIVE | frames.ENCAPSULATED:
             return Refusal(Reason.UNSUPPORTED_SYNTAX, "TransferSyntaxUID")
-        found = [element for element in parsed.elements if element[0] >> 16 == 0x7FE0]  # noqa: PLR2004
+        found = [element for element in parsed.elements if element[0] >> 16 == 0x7FE0]
         if any(element[0] in {FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA} for element in found):
             return Refusal(Reason.PIXEL_CODING, "FloatPixelData")
         for tag, vr, value, _ in found:
@@ -253,7 +251,7 @@ class _Instance:
     @staticmethod
     def _creator(tag: int, value: object, creators: dict[int, str]) -> str | None:
         element = tag & 0xFFFF
-        if 0x10 <= element <= 0xFF and isinstance(value, memoryview):  # noqa: PLR2004
+        if 0x10 <= element <= 0xFF and isinstance(value, memoryview):
             creator = bytes(value).strip(b" \0").decode("ascii", "replace")
             creators[tag & 0xFFFF0000 | element << 8] = creator
             return creator
@@ -543,8 +541,8 @@ def _code(value: object) -> str:
 def _layout(top: Mapping[int, object]) -> PixelLayout:
     def number(tag: int, default: int = 0) -> int:
         value = top.get(tag)
-        if isinstance(value, memoryview) and len(value) == 2:  # noqa: PLR2004
-            return value[0] | value[1] << 8
+        if isinstance(value, memoryview) and len(value) == 2:
+            return int(value[0]) | int(value[1]) << 8
         return default
 
     frame_count = 1
@@ -570,7 +568,7 @@ def _layout(top: Mapping[int, object]) -> PixelLayout:
 
 def is_registered(uid: str) -> bool:
     """Whether a UID is one that the standard registers (PS3.6 annex A), and so identifies nothing of the patient."""
-    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415
+    from pydicom._uid_dict import UID_dictionary
 
     return uid in UID_dictionary
 

@@ -205,16 +205,14 @@ def _named(text: str) -> ExactField:
         )
     loose = _LOOSE_TAG.fullmatch(text)
     if loose:
-        raise FieldError(
-            f"{text} is not how deid writes a tag, and would match nothing", f"({loose[1]},{loose[2]})"
-        )
+        raise FieldError(f"{text} is not how deid writes a tag, and would match nothing", f"({loose[1]},{loose[2]})")
     near = "ALL" if text.upper() == "ALL" else dictionary.nearest_keyword(text)
     raise FieldError(f"{text} is not a keyword of the standard", near)
 
 
 def _tagged(tag: int) -> ExactField:
     if dictionary.is_private(tag):
-        if tag & 0xFFFF < 0x1000:  # noqa: PLR2004 - a creator or an illegal element, PS3.5 7.8.1
+        if tag & 0xFFFF < 0x1000:
             raise FieldError("a rule on a private creator would leave its block without an owner")
         return ExactField(tag)
     if dictionary.is_overlay(tag) or dictionary.is_curve(tag):
@@ -228,7 +226,8 @@ def _nested(text: str) -> ExactField:
     parts = text.split("__")
     if any(part.isdigit() for part in parts):
         raise FieldError(
-            "a rule cannot mean one item of a sequence by its number", "__".join(p for p in parts if not p.isdigit())
+            "a rule cannot mean one item of a sequence by its number",
+            "__".join(p for p in parts if not p.isdigit()),
         )
     tags = []
     for part in parts:
@@ -266,7 +265,7 @@ def _expanded(expander: str, expression: str, lists: dict[str, tuple[Field, ...]
     if expander != "except" and _DIGITS_ONLY.fullmatch(expression):
         raise FieldError(
             f"{expander}:{expression} also matches digits in the middle of tags",
-            f"select:group:{expression}" if len(expression) == 4 else "",  # noqa: PLR2004
+            f"select:group:{expression}" if len(expression) == 4 else "",
         )
     wrapped = {"endswith": f"({expression.lower()})$", "startswith": f"^({expression.lower()})"}
     try:
@@ -287,9 +286,7 @@ def _select(expression: str) -> SelectField:
             raise FieldError(f"{value} is not a group: four hexadecimal digits")
         return SelectField(group=int(value, 16))
     near = difflib.get_close_matches(attribute, ("VR", "group"), n=1, cutoff=0.4)
-    raise FieldError(
-        "select: takes VR:XX or group:gggg", f"select:{near[0]}:{value}" if near and colon else ""
-    )
+    raise FieldError("select: takes VR:XX or group:gggg", f"select:{near[0]}:{value}" if near and colon else "")
 
 
 def can_match(field: Field) -> bool:

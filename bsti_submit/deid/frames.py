@@ -120,7 +120,7 @@ def _last(block: Buffer, size: int, layout: PixelLayout) -> Buffer:
 
 
 def _turned(block: Buffer, width: int) -> bytes:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     return np.frombuffer(block, dtype=f">u{width}").astype(f"<u{width}").tobytes()
 
@@ -130,7 +130,7 @@ def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     allocated, stored = layout.bits_allocated, layout.bits_stored
     if allocated == 1 or stored == allocated:
         return block
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     width = allocated // 8
     count = len(block) // width

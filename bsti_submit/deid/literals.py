@@ -54,9 +54,9 @@ def _one_fits(vr: str, value: str) -> bool:
         return False
     if vr == "DA":
         return _is_day(value)
-    if vr == "DT" and len(value) >= 8 and value[:8].isdigit():  # noqa: PLR2004
+    if vr == "DT" and len(value) >= 8 and value[:8].isdigit():
         return _is_day(value[:8])
-    return not (vr == "TM" and int(value[:2]) > 23)  # noqa: PLR2004
+    return not (vr == "TM" and int(value[:2]) > 23)
 
 
 def _is_day(text: str) -> bool:

@@ -25,7 +25,7 @@ class Action(StrEnum):
     """What the engine does with one element."""
 
     KEEP = "keep"
-    """Leave it. A sequence keeps its frame and is cleaned inside. With the value ``coded``, only known terms stay."""
+    """Leave it; with the value ``coded`` only known terms of it. A sequence is cleaned inside."""
     REMOVE = "remove"
     EMPTY = "empty"
     """Zero length."""
@@ -80,7 +80,9 @@ PSEUDONYMOUS = frozenset({0x00100010, 0x00100020})
 ENGINE_WRITES = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280301, 0x00280303})
 """Removed from the input whatever it says, since the engine writes them anew where they are true."""
 CHARACTER_SET = 0x00080005
-KEPT_BINARY = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010})
+KEPT_BINARY = frozenset(
+    {0x00281201, 0x00281202, 0x00281203, 0x00281221, 0x00281222, 0x00281223, 0x00283006, 0x7FE00010}
+)
 """Binary attributes that an image needs: palettes, lookup table data, pixel data. All other binary goes."""
 _FAMILIES = (
     dictionary.TEXT_VRS | {"AE", "AS", "CS", "PN", "UR"},
@@ -280,19 +282,19 @@ def _dummy(element: Element) -> Rule:
 
 
 def is_reference(tag: int) -> bool:
-    """Return whether the table sees in an attribute nothing but UIDs: the option to retain those retains it."""
+    """Return whether the option to retain UIDs retains an attribute: it holds nothing but references."""
     row = row_for(tag)
     return row is not None and Option.RETAIN_UIDS in row.options
 
 
 def from_table(code: str, element: Element, kind: Type) -> Rule:
-    """Return the rule for a basic action code of Table E.1-1, type-dependent ones by the type in the IOD."""
+    """Return the rule for a basic action code of Table E.1-1 and a type in the IOD."""
     if code.startswith("X"):
         if kind is Type.OPTIONAL or code == "X":
             return Rule(Action.REMOVE)
         if kind is Type.VALUE and element.vr == "SQ":
-            # Of a sequence of references the items stay, with new UIDs in them. Any other that an IOD demands is
-            # conditional, and cannot be made of dummies.
+            # Of a sequence of references the items stay, with new UIDs in them. Any other that an IOD
+            # demands is conditional, and cannot be made of dummies.
             return Rule(Action.KEEP if is_reference(element.tag) else Action.REMOVE)
         return _dummy(element) if kind is Type.VALUE and "D" in code else _emptied(element, kind)
     if code in {"Z", "Z/D"}:
@@ -305,7 +307,7 @@ def from_table(code: str, element: Element, kind: Type) -> Rule:
 
 
 def by_vr(element: Element, kind: Type, dates: DatePolicy) -> Rule:
-    """Return what becomes of an attribute of the standard that Table E.1-1 does not list.
+    """Return what becomes of a standard attribute that Table E.1-1 does not list.
 
     A value whose VR is of another family than the dictionary's (a text where a number belongs) goes.
     """

@@ -1,7 +1,7 @@
 """Finds and reads profiles: by the name of a shipped one, a folder, a profile.toml, or a bare deid recipe.
 
-Strict as the recipe reader is: an unknown setting, a missing vocabulary, a claim that the recipe does not keep
-are problems, all told at once, and such a profile runs nowhere.
+Strict as the recipe reader is: an unknown setting, a missing vocabulary, a claim that the recipe does not
+keep are problems, all told at once, and such a profile runs nowhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bsti_submit.deid import claims
 from bsti_submit.deid.dictionary import DATE_VRS, vrs_of
 from bsti_submit.deid.plan import Action, DatePolicy, Plan
+from bsti_submit.deid.profile_type import Profile
 from bsti_submit.deid.recipe import Problem, Recipe, compose_problems, examine
 from bsti_submit.deid.table import Option, rows
 from bsti_submit.errors import InputError
@@ -23,8 +24,6 @@ from bsti_submit.identifiers import PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from bsti_submit.deid.profile import Profile
 
 DEFAULT = "bsti-default"
 FILE = "profile.toml"
@@ -134,8 +133,6 @@ def _examine(path: Path) -> tuple[Profile | None, tuple[Problem, ...]]:
 
 
 def _profile(path: Path, parts: _Parts, warnings: tuple[str, ...]) -> Profile:
-    from bsti_submit.deid.profile import Profile  # noqa: PLC0415 - which offers this module's functions
-
     said = parts.settings
     return Profile(
         name=said["name"],
@@ -185,7 +182,9 @@ def _parts(path: Path) -> _Parts:
         if extends in profile_names():
             base = _parts(profiles_folder() / extends / FILE)
         else:
-            parts.problems.append(Problem(path.name, 0, f"extends must name a shipped profile: {', '.join(profile_names())}"))
+            parts.problems.append(
+                Problem(path.name, 0, f"extends must name a shipped profile: {', '.join(profile_names())}")
+            )
     parts.problems += [Problem(path.name, 0, text) for text in _wrong(said, extended=bool(base.settings))]
     parts.problems += base.problems
     parts.settings = {**base.settings, **said}
@@ -209,8 +208,7 @@ def _parts(path: Path) -> _Parts:
 def _wrong(said: Mapping[str, Any], *, extended: bool) -> Iterable[str]:
     for key in said:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            yield f"{key} is not a setting of a profile" + (f"; did you mean {near[0]}" if near else "")
+            yield f"{key} is not a setting of a profile" + _near(key, _KEYS)
     required = _OWN if extended else [key for key in _KEYS if key not in _OPTIONAL]
     yield from (f"{key} is missing" for key in required if key not in said)
     wrong = [key for key, kind in _KEYS.items() if key in said and type(said[key]) is not kind]
@@ -239,8 +237,16 @@ def _unknown_values(said: Mapping[str, Any]) -> Iterable[str]:
         yield "date_policy must be modified or removed"
     for name in said.get("patterns", ()):
         if name not in PATTERNS:
-            near = difflib.get_close_matches(name, PATTERNS, n=1)
-            yield f"{name} is not a pattern that can be looked for" + (f"; did you mean {near[0]}" if near else "")
+            yield f"{name} is not a pattern that can be looked for" + _near(name, PATTERNS)
+    yield from _out_of_range(said)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}" if near else ""
+
+
+def _out_of_range(said: Mapping[str, Any]) -> Iterable[str]:
     if not 0 <= said.get("age_cap", 0) <= _LARGEST_AGE_CAP:
         yield f"age_cap must be from 0 to {_LARGEST_AGE_CAP}"
     eligible = said.get("eligible", {"": _STANDARD})
@@ -264,7 +270,7 @@ def _untrue_settings(plan: Plan, said: Mapping[str, Any], file: str) -> Iterable
         yield Problem(file, 0, f"retained_creators lists {creator}, of whom the recipe keeps nothing")
     if (Option.RETAIN_SAFE_PRIVATE in said["options"]) != bool(listed):
         yield Problem(file, 0, "option 113111 is claimed if and only if retained_creators lists some")
-    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]  # noqa: PLR2004
+    temporal = [value for tag, _vr, value in plan.additions if tag == 0x00280303]
     if temporal and temporal != [said["date_policy"].upper()]:
         yield Problem(file, 0, "the recipe adds a LongitudinalTemporalInformationModified that is not true")
 
@@ -305,10 +311,16 @@ def true_claims(plan: Plan) -> frozenset[str]:
 
 def _warnings(plan: Plan) -> tuple[str, ...]:
     named = sum(1 for row in rows() if row.tag is not None and plan.names(row.tag))
-    claimed = true_claims(plan)
+    claimed = " and ".join(sorted(true_claims(plan)))
+    claim = claimed or "no profile of PS3.15, because it keeps too much"
     return (
-        f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as the "
-        "Basic Profile says, and what is neither in the table nor in the standard's dictionary is removed.",
-        "It claims " + (" and ".join(sorted(claimed)) if claimed else "no profile of PS3.15, because it keeps too much") + ".",
-        "Its %filter rules and the default profile's vocabulary, kinds of objects and age cap apply.",
+        (
+            f"The recipe names {named} of the {len(rows())} rows of Table E.1-1. The others are handled as "
+            "the Basic Profile says; what is in neither the table nor the standard's dictionary is removed."
+        ),
+        f"It claims {claim}.",
+        (
+            "Vocabulary, kinds of objects and age cap are those of the default profile. Rules under %filter "
+            "are checked but judge no picture: each is examined by other means."
+        ),
     )

@@ -197,13 +197,11 @@ def _each(
                 _each(item, character_set, use)
 
 
-def _file_meta(
-    buffer: memoryview, use: Callable[[int, str, memoryview, bytes], None] | None = None
-) -> tuple[str, int]:
+def _file_meta(buffer: memoryview, use: Callable[[int, str, memoryview, bytes], None] | None = None) -> tuple[str, int]:
     """Return the transfer syntax, "" if none is stated, and where the data set starts."""
     position = 132 if bytes(buffer[128:132]) == b"DICM" else 0
     syntax = ""
-    while position + 8 <= len(buffer) and buffer[position : position + 2] == b"\x02\x00":
+    while position + 8 <= len(buffer) and bytes(buffer[position : position + 2]) == b"\x02\x00":
         vr = _VRS.get(bytes(buffer[position + 4 : position + 6]))
         if vr is None:
             raise Broken(Reason.UNREADABLE)
@@ -338,7 +336,7 @@ class _Walker:
             tag = group << 16 | number
             vr = dictionary_vr(tag, signed=self.signed)
             position += 8
-        if group == 0xFFFE:  # noqa: PLR2004 - a delimiter where an element must be
+        if group == 0xFFFE:
             raise Broken(Reason.UNREADABLE)
         if long and length == _UNDEFINED:
             return self._undefined(tag, vr, position, end, depth)

@@ -1,7 +1,7 @@
-"""A recipe: the text of deid's language that a site writes, read strictly, then held against deid's own parser.
+"""A recipe: what a site writes in deid's language, read strictly, then held against deid's own parser.
 
-The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and late:
-that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
+The only module that imports `deid`, whose executor is never used. Of it only the parser is imported, and
+late: that takes about ten milliseconds, where the executor would bring matplotlib and patch pydicom.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _parse_with_deid(path: Path) -> Mapping[str, Any] | None:
 
 
 def _import_deid() -> tuple[Any, Any]:
-    from deid.config.utils import load_deid  # noqa: PLC0415 - only when a recipe is read
-    from deid.logger import bot  # noqa: PLC0415
+    from deid.config.utils import load_deid
+    from deid.logger import bot
 
     return bot, load_deid

@@ -1,4 +1,4 @@
-"""What a recipe's lines mean together: rules that never apply, contradict each other or cannot be carried out.
+"""What a recipe's lines mean together: rules that never apply, contradict each other or cannot be done.
 
 deid's precedence surprises: KEEP beats everything but ADD, and REPLACE or JITTER cancels a REMOVE of the same
 field even if it then fails. Whatever hangs on that is an error here.
@@ -6,6 +6,7 @@ field even if it then fails. Whatever hangs on that is an error here.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid import dictionary, literals
@@ -87,17 +88,28 @@ def _value(action: ActionLine, vrs: tuple[str, ...], file: str) -> Iterator[Prob
     if action.verb is Verb.JITTER or (kind, function) in {("func", "shift_date"), ("deid_func", "jitter")}:
         if not dates:
             yield Problem(
-                file, action.line, f"{name} has VR {vr}, which holds no date; deid would keep the value", f"REMOVE {name}"
+                file,
+                action.line,
+                f"{name} has VR {vr}, which holds no date; deid would keep the value",
+                f"REMOVE {name}",
             )
         elif dates == {"TM"}:
             yield Problem(
-                file, action.line, f"{name} is a time of day, which a shift by whole days leaves as it is", f"KEEP {name}"
+                file,
+                action.line,
+                f"{name} is a time of day, which a shift by whole days leaves as it is",
+                f"KEEP {name}",
             )
     elif kind == "func" and action.verb is not Verb.ADD:
         yield from _function(action, function, vrs, file)
     elif kind == "deid_func" and action.verb is not Verb.ADD:
         if "UI" not in vrs:
-            yield Problem(file, action.line, f"{name} has VR {vr}, and {function} makes UIDs", f"REPLACE {name} func:dummy")
+            yield Problem(
+                file,
+                action.line,
+                f"{name} has VR {vr}, and {function} makes UIDs",
+                f"REPLACE {name} func:dummy",
+            )
     elif kind == "var" or kind.lower() in {"func", "deid_func"}:
         return  # told by the reader
     elif "SQ" in vrs:
@@ -122,14 +134,11 @@ def _contradictions(actions: Sequence[ActionLine], file: str) -> Iterator[Proble
     for action in exact:
         by_field.setdefault(action.field, []).append(action)
     for same in by_field.values():
-        for earlier, later in zip(same[:-1], same[1:], strict=True):
+        for earlier, later in pairwise(same):
             if (earlier.verb, earlier.value) != (later.verb, later.value):
-                winner = _winner(earlier, later)
-                yield Problem(
-                    file,
-                    later.line,
-                    f"line {earlier.line} says {earlier.verb} of the same field; {_LOST[winner.verb]}. Leave one out",
-                )
+                lost = _LOST[_winner(earlier, later).verb]
+                said = f"line {earlier.line} says {earlier.verb} of the same field; {lost}. Leave one out"
+                yield Problem(file, later.line, said)
     sets = [action for action in actions if not is_exact(action.field)]
     for action in exact:
         for wide in sets:
@@ -154,7 +163,7 @@ def _overrules(wide: ActionLine, action: ActionLine) -> bool:
     if wide.verb is Verb.KEEP:
         return action.verb not in {Verb.KEEP, Verb.ADD}
     if action.verb is Verb.ADD:
-        return wide.verb is not Verb.KEEP and wide.line > action.line and not isinstance(wide.field, AllFields)
+        return wide.line > action.line and not isinstance(wide.field, AllFields)
     if action.verb is Verb.REMOVE:
         return wide.verb in {Verb.REPLACE, Verb.JITTER}
     if action.verb is Verb.BLANK:

@@ -22,7 +22,7 @@ _BOX = re.compile(r"\d{1,6}\s*(?:,\s*\d{1,6}\s*){3}")
 
 
 class FilterError(Exception):
-    """A line of a filter that deid would misread. ``suggestion`` is the nearest right spelling, or nothing."""
+    """A line of a filter that deid would misread, and the nearest right spelling, or nothing."""
 
     def __init__(self, message: str, suggestion: str = "") -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test on a top-level attribute. ``value`` is a regular expression, any case; None where none is taken."""
+    """One test on a top-level attribute. ``value`` is a regular expression in any case, or None."""
 
     kind: str
     tag: int
@@ -41,7 +41,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One line: tests joined from left to right by ``operators`` (``or``, ``and``); lines are joined by *and*."""
+    """One line: tests joined from left to right by ``or`` and ``and``; lines are joined by *and*."""
 
     tests: tuple[Test, ...]
     operators: tuple[str, ...]
@@ -80,7 +80,8 @@ def read_line(text: str) -> Condition | Box:
         return _box(word, text[len(word) :].strip())
     if text.startswith("||"):
         raise FilterError(
-            "deid joins a line that begins with || by 'and'; put the alternative on the line above", f"... {text}"
+            "deid joins a line that begins with || by 'and'; put the alternative on the line above",
+            f"... {text}",
         )
     plus = text.startswith("+")
     parts = _SPLIT.split(text.removeprefix("+").strip())
@@ -90,7 +91,10 @@ def read_line(text: str) -> Condition | Box:
 
 def _test(text: str) -> Test:
     if "#" in text:
-        raise FilterError("deid takes a comment at the end of a line for part of the value", text.split("#")[0].rstrip())
+        raise FilterError(
+            "deid takes a comment at the end of a line for part of the value",
+            text.split("#", maxsplit=1)[0].rstrip(),
+        )
     kind, _, rest = text.partition(" ")
     if kind not in TESTS:
         near = difflib.get_close_matches(kind.lower(), (*TESTS, *BOXES), n=1, cutoff=0.6)
@@ -103,7 +107,8 @@ def _test(text: str) -> Test:
     if tag is None:
         near = [dictionary.nearest_keyword(field)] if field else []
         raise FilterError(
-            f"{field or 'nothing'} is not a keyword of the standard", f"{kind} {near[0]} {value}".strip() if near else ""
+            f"{field or 'nothing'} is not a keyword of the standard",
+            f"{kind} {near[0]} {value}".strip() if near else "",
         )
     value = value.strip()
     if kind in TESTS_WITHOUT_VALUE:

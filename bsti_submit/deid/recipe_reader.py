@@ -199,7 +199,8 @@ class _Reader:
                 (verb for verb in Verb if word.upper().startswith(verb)), near[0] if near else ""
             )
             self._problem(
-                f"{word} is not an action; deid would drop the line", " ".join((found, *rest)) if found else ""
+                f"{word} is not an action; deid would drop the line",
+                " ".join((found, *rest)) if found else "",
             )
             return
         verb = Verb(word)
@@ -208,7 +209,8 @@ class _Reader:
             return
         if len(rest) > 1 and re.fullmatch(r"\([0-9A-Fa-f]{4},", rest[0]):
             self._problem(
-                "a tag is written without a space, or deid matches nothing", " ".join((word, rest[0] + rest[1], *rest[2:]))
+                "a tag is written without a space, or deid matches nothing",
+                " ".join((word, rest[0] + rest[1], *rest[2:])),
             )
             return
         value = " ".join(rest[1:])
@@ -241,9 +243,15 @@ class _Reader:
             return
         kind, name = prefix[1], value[prefix.end() :]
         if kind != kind.lower():
-            self._problem(f"{kind}: must be in lower case, or deid writes it as text", f"{verb} {field_text} {value.lower()}")
+            self._problem(
+                f"{kind}: must be in lower case, or deid writes it as text",
+                f"{verb} {field_text} {value.lower()}",
+            )
         elif kind == "var":
-            self._problem(f"there is no variable {name or 'without a name'}; a recipe here takes none", self._near_function(name))
+            self._problem(
+                f"there is no variable {name or 'without a name'}; a recipe here takes none",
+                self._near_function(name),
+            )
         elif verb is Verb.ADD:
             self._problem("ADD writes a literal value; to change what is there use REPLACE")
         elif kind == "func":
@@ -283,7 +291,7 @@ class _Reader:
         parts = _TOKENS.findall(line)
         if parts[0] != "FIELD":
             self._problem(f"{parts[0]} is not allowed under %fields", " ".join(("FIELD", *parts[1:])))
-        elif "#" in line or len(parts) != 2:  # noqa: PLR2004
+        elif "#" in line or len(parts) != 2:
             self._problem("FIELD takes exactly one field")
         else:
             parsed = self._parse_field("FIELD", parts[1], "")
@@ -291,7 +299,7 @@ class _Reader:
                 self._out.lists[self._name] += (parsed,)
 
     def _read_filter_line(self, line: str) -> None:
-        word = line.split()[0]
+        word = line.split(maxsplit=1)[0]
         if word.upper() == "LABEL":
             self._close_label()
             name = line[len(word) :].split("#", 1)[0].strip()

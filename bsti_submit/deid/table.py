@@ -162,7 +162,13 @@ def rows() -> tuple[Row, ...]:
     by_tag = {row.tag: row for row in read if row.tag is not None}
     return tuple(
         Row(
-            row.pattern, row.tag, row.keyword, row.name, row.basic, by_tag[ANALOGIES[row.tag]].options, by_analogy=True
+            row.pattern,
+            row.tag,
+            row.keyword,
+            row.name,
+            row.basic,
+            by_tag[ANALOGIES[row.tag]].options,
+            by_analogy=True,
         )
         if row.tag in ANALOGIES
         else row

@@ -45,7 +45,7 @@ _WIDTHS: Final = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4,
 @lru_cache(maxsize=16_384)
 def dictionary_vrs(tag: int) -> tuple[str, ...]:
     """Return the VRs that the dictionary allows for a tag; none for a tag that it does not have."""
-    from pydicom.datadict import DicomDictionary, RepeatersDictionary, mask_match  # noqa: PLC0415
+    from pydicom.datadict import DicomDictionary, RepeatersDictionary, mask_match
 
     entry = DicomDictionary.get(tag)
     if entry is None:
@@ -53,7 +53,7 @@ def dictionary_vrs(tag: int) -> tuple[str, ...]:
         entry = RepeatersDictionary.get(mask) if mask is not None else None
     if entry is None:
         return ()
-    return tuple(vr for vr in entry[0].replace(" or ", " ").replace("_", " ").split() if len(vr) == 2)  # noqa: PLR2004
+    return tuple(vr for vr in entry[0].replace(" or ", " ").replace("_", " ").split() if len(vr) == 2)
 
 
 @lru_cache(maxsize=16_384)

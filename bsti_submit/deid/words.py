@@ -139,10 +139,10 @@ class KnownWords:
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
         for token in re.findall(r"[^\W_]+", plain):
-            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):  # noqa: PLR2004
+            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):
                 self._words.add(token)
         squashed = "".join(re.findall(r"[^\W_]+", plain))
-        if any(character.isdigit() for character in squashed) and len(squashed) >= 4:  # noqa: PLR2004
+        if any(character.isdigit() for character in squashed) and len(squashed) >= 4:
             self._words.add(squashed)
 
 

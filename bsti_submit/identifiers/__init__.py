@@ -49,9 +49,7 @@ _ALL: tuple[Pattern, ...] = (
         _BOTH,
         needs_digit=False,
     ),
-    Pattern(
-        Kind.IP_ADDRESS, "IP and MAC addresses.", forms.spans(forms.IP_ADDRESS), _BOTH, needs_digit=False
-    ),
+    Pattern(Kind.IP_ADDRESS, "IP and MAC addresses.", forms.spans(forms.IP_ADDRESS), _BOTH, needs_digit=False),
     Pattern(
         Kind.NHS_NUMBER,
         "NHS numbers of England, Wales and Man: ten digits in any spacing with a right check digit.",
@@ -102,9 +100,7 @@ _ALL: tuple[Pattern, ...] = (
         _STRICT,
         needs_digit=False,
     ),
-    Pattern(
-        Kind.AGE, "Ages, such as '55F' or '7 yrs'.", forms.spans(forms.AGE), _DESCRIPTOR, needs_digit=True
-    ),
+    Pattern(Kind.AGE, "Ages, such as '55F' or '7 yrs'.", forms.spans(forms.AGE), _DESCRIPTOR, needs_digit=True),
     Pattern(
         Kind.DATE,
         "Dates in figures or with the month's name, years 1900 to 2049, and what follows 'born' or 'DOB'.",
@@ -168,7 +164,7 @@ for _pattern in _ALL:
 
 
 class _AsciiForm(dict[int, str]):
-    """Maps a character to one ASCII look-alike, so that positions stay: other digits, dashes, wide letters."""
+    """Maps a character to one look-alike in ASCII, so that positions stay: digits, dashes, wide letters."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -243,9 +239,7 @@ def find_identifiers(
     has_digit = any(character.isdigit() for character in plain)
     hits: list[Hit] = []
     if hospital_pattern is not None:
-        hits.extend(
-            Hit(*match.span(), Kind.HOSPITAL_NUMBER) for match in hospital_pattern.finditer(plain) if match[0]
-        )
+        hits.extend(Hit(*match.span(), Kind.HOSPITAL_NUMBER) for match in hospital_pattern.finditer(plain) if match[0])
     for pattern in _selected(names, strength):
         if pattern.needs_digit and not has_digit:
             continue

@@ -1,7 +1,5 @@
 """How identifiers are written: a regular expression for each kind, and finders for names and places."""
 
-# ruff: noqa: RUF001 - a curly apostrophe stands in names as often as a straight one
-
 from __future__ import annotations
 
 import re
@@ -22,7 +20,7 @@ _NOT_A_NAME = frozenset(
     rib ribs right sacrum scan scans screening series shoulder sinuses skull small spectroscopy spine
     sternum study that the thigh thoracic thorax tibia to upper urogram urography venogram venography
     was wb who whole with without wrist xray
-    """.split()  # noqa: SIM905 - a list of a hundred quoted words reads worse
+    """.split()
 )
 # What stands before or after "hospital" or "ward" without naming one.
 _NOT_A_PLACE = frozenset(
@@ -32,7 +30,7 @@ _NOT_A_PLACE = frozenset(
     geriatric hdu hospital icu in is isolation itu local medical mobile no nhs number of on onset or
     other our outpatient patient patients pneumonia post pre previous referral respiratory round side
     stay surgical teaching that the this to transfer trust unit visit was ward wards with x
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 _BEFORE_WORD = r"(?<![^\W\d_])"
@@ -128,10 +126,7 @@ HOSPITAL_NUMBER_IN_DESCRIPTOR = re.compile(
     rf"(?<![A-Z0-9])(?:{_LETTERS_AND_NUMBER})(?![A-Z0-9])|{_NUMBER_LABEL}", re.IGNORECASE
 )
 LONG_NUMBER = re.compile(r"\d{5,}")
-_AGE_UNIT = (
-    r"(?:[ -]?(?:y/?o|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ -]?(?:of age|old))?|[ ]?[MF])"
-    + _AFTER_WORD
-)
+_AGE_UNIT = r"(?:[ -]?(?:y/?o|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ -]?(?:of age|old))?|[ ]?[MF])" + _AFTER_WORD
 AGE_90_PLUS = re.compile(
     r"(?<![\w.])(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
     rf"|(?:9\d|1[0-2]\d){_AGE_UNIT})|nonagenarian|centenarian",
@@ -139,9 +134,7 @@ AGE_90_PLUS = re.compile(
 )
 AGE = re.compile(rf"(?<![\w.,])(?:aged?[ .:=]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT})", re.IGNORECASE)
 
-_PARTICLE = (
-    r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
-)
+_PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
 _NAME = rf"(?:{_PARTICLE}[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\.(?!\w))?)"
 _NAMES = rf"((?:{_NAME}[ _^,-]*){{1,3}})"
 # Capitalised or all capitals, so that "miss" and "sister" as plain words are left.
@@ -150,7 +143,7 @@ _TITLES = "|".join(
     for title in """
         Dr Doctor Mr Mrs Ms Miss Mx Prof Professor Sir Lady Lord Dame Rev Revd Sr Sister Nurse Matron Mme Mlle
         Herr Frau Señor Señora Sra Dott Dra Radiographer Operator Consultant GP
-    """.split()  # noqa: SIM905
+    """.split()
 )
 TITLE = re.compile(
     rf"(?<![^\W_])(?:(?:{_TITLES})[ ._:^]+(?:and +|& +)?(?:(?:Dr|DR|Mr|MR|Mrs|Prof)[ ._]+)?{_NAMES}"
@@ -195,7 +188,8 @@ def titles(text: str) -> Iterator[tuple[int, int]]:
         for match in regex.finditer(text):
             group = next(number for number, value in enumerate(match.groups(), 1) if value)
             words = _words(match[group])
-            if words and words[0] not in _NOT_A_NAME and words[0].rstrip("s") not in _NOT_A_NAME:
+            sure = match[0].startswith(("Dr", "Mr", "Mrs", "Ms", "Prof"))  # never a modality
+            if words and (sure or (words[0] not in _NOT_A_NAME and words[0].rstrip("s") not in _NOT_A_NAME)):
                 yield match.start(), match.start(group) + len(match[group].rstrip(" _^,-"))
 
 

@@ -28,12 +28,12 @@ def _ten_digits(text: str) -> Iterator[tuple[int, int, str, bool]]:
             digits = ""
             for last in range(first, len(groups)):
                 digits += groups[last][1]
-                if len(digits) >= 10:  # noqa: PLR2004
+                if len(digits) >= 10:
                     break
-            if len(digits) != 10:  # noqa: PLR2004
+            if len(digits) != 10:
                 continue
             parts = [len(group) for _, group in groups[first : last + 1]]
-            if len(parts) <= 5 or len(parts) == 10:  # noqa: PLR2004 - else numbers in a row, such as a matrix
+            if len(parts) <= 5 or len(parts) == 10:
                 end = groups[last][0] + len(groups[last][1])
                 yield groups[first][0], end, digits, parts in ([10], [3, 3, 4], [6, 4])
 

@@ -82,7 +82,7 @@ def code_string(header: Header, tag: int) -> str:
 def unsigned_short(header: Header, tag: int) -> int:
     """Return the first value of a US attribute, 0 if it is absent or malformed."""
     raw = header.values.get(tag, b"")
-    if len(raw) < 2:  # noqa: PLR2004
+    if len(raw) < 2:
         return 0
     (value,) = struct.unpack_from("<H" if header.little else ">H", raw)
     return int(value)
@@ -91,7 +91,7 @@ def unsigned_short(header: Header, tag: int) -> int:
 def integer_string(header: Header, tag: int) -> int:
     """Return an IS value that is a positive number of at most nine digits, otherwise 0."""
     text = header.values.get(tag, b"").strip(b" \0")
-    return int(text) if text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004
+    return int(text) if text.isdigit() and len(text) < 10 else 0
 
 
 def uid(header: Header, tag: int) -> str:

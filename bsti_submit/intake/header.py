@@ -130,7 +130,7 @@ class _Walker:
         try:
             if explicit:
                 group, number, vr, length = self.pair.unpack_from(self.buffer, position)
-                if group == 0xFFFE:  # noqa: PLR2004 - items have no VR
+                if group == 0xFFFE:
                     group, number, length = self.short.unpack_from(self.buffer, position)
                     return 0xFFFE0000 | number, b"", position + 8, length
                 if vr in LONG_VRS:
@@ -155,8 +155,8 @@ class _Walker:
             if tag in PIXEL_TAGS:
                 header.pixels = True
                 return value
-            if tag >= 0xFFFCFFFC:  # noqa: PLR2004 - padding, or an item out of place
-                if tag != 0xFFFCFFFC:  # noqa: PLR2004
+            if tag >= 0xFFFCFFFC:
+                if tag != 0xFFFCFFFC:
                     raise _Bad(Reason.UNREADABLE)
             elif tag in WANTED and length <= LONGEST_VALUE:
                 if value + length > self.end:
@@ -216,7 +216,7 @@ class _Walker:
         if context in GROUPS:
             return tag if tag == FRAME_ANATOMY else 0
         if context == FRAME_ANATOMY or context in REGIONS:
-            return tag if tag in REGIONS else context if tag == 0x00082220 else 0  # noqa: PLR2004 - modifier
+            return tag if tag in REGIONS else context if tag == 0x00082220 else 0
         return tag if tag in PROCEDURES else 0
 
     def _collect(self, context: int, tag: int, value: int, size: int) -> None:
@@ -232,7 +232,7 @@ class _Walker:
 
     def file_meta(self, position: int) -> int:
         """Read group 0002, always explicit little endian (PS3.10 section 7.1); return the offset after it."""
-        while self.end - position >= 8 or self.end < self.total:  # noqa: PLR2004
+        while self.end - position >= 8 or self.end < self.total:
             if position + 2 > self.end:
                 raise self._missing()
             if bytes(self.buffer[position : position + 2]) != b"\x02\x00":
@@ -241,9 +241,9 @@ class _Walker:
             position = value + length
             if position > self.end:
                 raise self._missing()
-            if tag == 0x00020002:  # noqa: PLR2004 - Media Storage SOP Class UID
+            if tag == 0x00020002:
                 self.header.sop_class = bytes(self.buffer[value:position])
-            elif tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
+            elif tag == 0x00020010:
                 self.header.transfer_syntax_uid = _uid(bytes(self.buffer[value:position]))
         return position
 
@@ -258,22 +258,22 @@ def recognise(start: Buffer, size: int) -> int | None:
     A file without the Part 10 preamble is taken for DICOM only if its first two elements are well formed,
     start in group 0002 or 0008 and ascend.
     """
-    if size >= 132 and bytes(start[128:132]) == b"DICM":  # noqa: PLR2004 - PS3.10 section 7.1
+    if size >= 132 and bytes(start[128:132]) == b"DICM":
         return 132
     begin = bytes(start[:64])
-    if len(begin) < 16 or begin[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:  # noqa: PLR2004
+    if len(begin) < 16 or begin[:2] not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"}:
         return None
     little = begin[0] != 0
     explicit = begin[4:6] in SHORT_VRS or begin[4:6] in LONG_VRS
     walker = _Walker(start, len(start), Header(), explicit=explicit, little=little)
     try:
         first, _, value, length = walker.element(0, explicit=explicit)
-        if length > 1024 or length % 2 or first & 0xFFFF > 0x0070:  # noqa: PLR2004
+        if length > 1024 or length % 2 or first & 0xFFFF > 0x0070:
             return None
         second, *_ = walker.element(value + length, explicit=explicit)
     except _Bad:
         return None
-    return 0 if first < second < 0x00400000 else None  # noqa: PLR2004 - still near the start
+    return 0 if first < second < 0x00400000 else None
 
 
 def _guess(start: Buffer, position: int) -> str:
@@ -358,7 +358,7 @@ def _tail(walker: _Walker, value: int, at: Callable[[int, int], Buffer], total: 
     position = value
     while True:  # fragments, PS3.5 section A.4
         head = at(position, 8)
-        if len(head) < 8:  # noqa: PLR2004
+        if len(head) < 8:
             return Reason.TRUNCATED
         group, number, size = walker.short.unpack(head)
         tag = group << 16 | number

@@ -68,9 +68,7 @@ def safe_uid(text: str) -> str:
 def safe_image_type(values: list[str]) -> tuple[str, ...]:
     """Return Image Type with all but well-known words masked."""
     return tuple(
-        value
-        if value and all(word in KNOWN_IMAGE_WORDS for word in re.split(r"[ _\-/]+", value))
-        else "OTHER"
+        value if value and all(word in KNOWN_IMAGE_WORDS for word in re.split(r"[ _\-/]+", value)) else "OTHER"
         for value in values
     )
 

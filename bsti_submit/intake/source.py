@@ -117,7 +117,7 @@ class Source:
         progress
             Called with files done and files in all, now and then.
         """
-        from bsti_submit.intake.survey import survey_source  # noqa: PLC0415 - it imports pydicom
+        from bsti_submit.intake.survey import survey_source
 
         return survey_source(self, on_header, progress)
 
@@ -185,9 +185,7 @@ class Source:
         """Return every component of every DICOM file's path once, the names inside an archive included."""
         parts: dict[str, None] = {}
         for whole in (self._root, *(entry.path for entry in self._entries)):
-            parts.update(
-                dict.fromkeys(part for part in whole.replace("\\", "/").split("/") if part.strip("."))
-            )
+            parts.update(dict.fromkeys(part for part in whole.replace("\\", "/").split("/") if part.strip(".")))
         if self._archive:
             # A ZIP without the UTF-8 flag is read as code page 437, but is often UTF-8 or Latin-1.
             for part in list(parts):
@@ -261,9 +259,7 @@ def _refusal(archive: zipfile.ZipFile, size: int) -> InputError | None:
     members = archive.infolist()
     total = sum(info.file_size for info in members)
     if any(info.flag_bits & 0x1 for info in members):
-        return InputError(
-            "The ZIP file is encrypted.", hint="Unpack it with its password and give the folder instead."
-        )
+        return InputError("The ZIP file is encrypted.", hint="Unpack it with its password and give the folder instead.")
     if len(members) > MOST_MEMBERS or total > LARGEST_ARCHIVE:
         return InputError("The ZIP file holds more than can be handled safely.")
     if total > BOMB_FROM and total > BOMB_RATIO * size:

@@ -95,10 +95,7 @@ def group_patients(instances: Iterable[SurveyedInstance]) -> tuple[PatientIdenti
                 instance.issuer, instance.patient_id, instance.birth_date, instance.patient_name
             )
     return tuple(
-        identity
-        for births in found.values()
-        for birth, identity in births.items()
-        if birth or len(births) == 1
+        identity for births in found.values() for birth, identity in births.items() if birth or len(births) == 1
     )
 
 
@@ -114,8 +111,7 @@ def group_studies(instances: Iterable[SurveyedInstance]) -> tuple[Study, ...]:
     dated = []
     for uid, members in groups.items():
         date, time = max(
-            (_date(member.study_date.reveal()), member.study_time.reveal().replace(":", ""))
-            for member in members
+            (_date(member.study_date.reveal()), member.study_time.reveal().replace(":", "")) for member in members
         )
         dated.append(((date, time, uid), members))
     dated.sort(key=lambda pair: pair[0], reverse=True)
@@ -138,9 +134,7 @@ def _group_series(members: list[SurveyedInstance]) -> tuple[Series, ...]:
     groups: dict[str, list[SurveyedInstance]] = defaultdict(list)
     for member in members:
         groups[member.series_uid.reveal()].append(member)
-    ordered = sorted(
-        groups.items(), key=lambda pair: (_number(pair[1][0].series_number.reveal()), pair[1][0].ref)
-    )
+    ordered = sorted(groups.items(), key=lambda pair: (_number(pair[1][0].series_number.reveal()), pair[1][0].ref))
     return tuple(
         Series(
             uid=Identified(uid),
@@ -148,9 +142,7 @@ def _group_series(members: list[SurveyedInstance]) -> tuple[Series, ...]:
             description=_first(member.series_description for member in members),
             modality=members[0].modality,
             body_part=next((member.body_part for member in members if member.body_part), ""),
-            instances=tuple(
-                sorted(members, key=lambda member: (_number(member.instance_number.reveal()), member.ref))
-            ),
+            instances=tuple(sorted(members, key=lambda member: (_number(member.instance_number.reveal()), member.ref))),
         )
         for uid, members in ordered
     )
@@ -166,4 +158,4 @@ def _date(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1 << 30  # noqa: PLR2004
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1 << 30

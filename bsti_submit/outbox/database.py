@@ -76,9 +76,7 @@ def connected(path: Path) -> sqlite3.Connection:
             raise DamagedError
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            raise SettingsError(
-                "The outbox was made by a newer version.", hint="Update bsti-submit on this machine."
-            )
+            raise SettingsError("The outbox was made by a newer version.", hint="Update bsti-submit on this machine.")
         database.executescript(_SCHEMA)
         if version < VERSION:
             database.execute(f"PRAGMA user_version={VERSION}")

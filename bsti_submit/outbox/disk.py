@@ -48,7 +48,7 @@ def is_network_share(folder: Path) -> bool:
     """
     whole = folder.resolve()
     if sys.platform == "win32":
-        import ctypes  # noqa: PLC0415
+        import ctypes
 
         if str(whole).startswith("\\\\"):
             return True
@@ -65,7 +65,7 @@ def file_system(mounts: str, folder: str) -> str:
     best, kind = "", ""
     for line in mounts.splitlines():
         fields = line.split(" ")
-        if len(fields) < 3:  # noqa: PLR2004
+        if len(fields) < 3:
             continue
         # proc(5): space, tab, newline and backslash are written in octal
         point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[1])

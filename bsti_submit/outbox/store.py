@@ -60,9 +60,7 @@ class Outbox:
         except OSError:
             raise SettingsError("The outbox cannot be made in the home folder.", hint=LOCAL) from None
         if is_network_share(self._folder):
-            raise SettingsError(
-                "The home folder is on a network share, where a crash could lose a case.", hint=LOCAL
-            )
+            raise SettingsError("The home folder is on a network share, where a crash could lose a case.", hint=LOCAL)
         with self._alone():
             self._database = self._open(self._folder / "outbox.sqlite")
             try:
@@ -109,9 +107,7 @@ class Outbox:
                 if staged.exists() and file_sha256(staged) == case.package_sha256:
                     self._move_in(staged, case.path)
                 else:
-                    self._set(
-                        case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256=""
-                    )
+                    self._set(case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
             if path.name not in known:
@@ -199,9 +195,7 @@ class Outbox:
         NotDeliveredError
             If another process is sending.
         """
-        with self._held(
-            "sender", "Another bsti-submit on this machine is sending; the case is safe in the outbox."
-        ):
+        with self._held("sender", "Another bsti-submit on this machine is sending; the case is safe in the outbox."):
             yield
 
     @contextmanager
@@ -240,9 +234,7 @@ class Outbox:
         """Return where to build a package."""
         return self._staging / f"{case_id}.zip"
 
-    def store(
-        self, package: Package, case_json: bytes, clinical_json: bytes, contributor: bytes = b""
-    ) -> None:
+    def store(self, package: Package, case_json: bytes, clinical_json: bytes, contributor: bytes = b"") -> None:
         """Take in a finished package, which was built at `staging`. It then waits for approval.
 
         Raises
@@ -399,9 +391,7 @@ class Outbox:
 
     def find(self, study_set: str) -> OutboxCase | None:
         """Return the newest case of some studies that went further than a draft."""
-        found = self._select(
-            "WHERE study_set = ? AND state != 'draft' ORDER BY number DESC LIMIT 1", (study_set,)
-        )
+        found = self._select("WHERE study_set = ? AND state != 'draft' ORDER BY number DESC LIMIT 1", (study_set,))
         return found[0] if found else None
 
     def list(self) -> tuple[OutboxCase, ...]:
@@ -485,9 +475,7 @@ class Outbox:
             self._records.keep(self.get(case_id), self.receipts(case_id))
 
     def _event(self, case_id: str, what: str) -> None:
-        self._database.execute(
-            "INSERT INTO events (case_id, at, what) VALUES (?, ?, ?)", (case_id, _now(), what)
-        )
+        self._database.execute("INSERT INTO events (case_id, at, what) VALUES (?, ?, ?)", (case_id, _now(), what))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

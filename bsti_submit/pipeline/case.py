@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
@@ -148,7 +148,7 @@ def _case_record(
     for certified, _ in members:
         studies.setdefault(certified.study_instance_uid, []).append(certified)
     del choices
-    record = {
+    record: dict[str, Any] = {
         "schema": "case-package/1.0",
         "case_id": case_id,
         "profile": {
@@ -179,7 +179,7 @@ def _case_record(
 
 def shipment_of(case: OutboxCase) -> Shipment:
     """Return a case of the outbox as it is delivered."""
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     return Shipment(
         case_id=case.case_id,
@@ -199,7 +199,7 @@ def shipment_of(case: OutboxCase) -> Shipment:
 
 def counted_shipment(built: Built, attestation: Mapping[str, object]) -> Shipment:
     """Return a counted package as it would be delivered."""
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     return Shipment(
         case_id=built.package.case_id,

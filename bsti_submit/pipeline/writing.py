@@ -43,7 +43,8 @@ class FolderWriter:
             raise InputError("The output folder cannot be made, or is a file.") from None
         if not empty:
             raise InputError(
-                "The output folder is not empty, and nothing there is ever overwritten.", hint="Give a new folder."
+                "The output folder is not empty, and nothing there is ever overwritten.",
+                hint="Give a new folder.",
             )
 
     def write(self, certified: Certified) -> None:

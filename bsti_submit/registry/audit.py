@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _START = "0" * 64
 
 
-def record(  # noqa: PLR0917 - a row's columns
+def record(
     db: sqlite3.Connection, at: int, actor: str, role: str, action: str, case_id: str = "", request: str = ""
 ) -> None:
     """Append one entry inside the caller's transaction.

@@ -55,7 +55,7 @@ def _pointer(path: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _plain(error: ValidationError) -> str:  # noqa: PLR0911 - a table with arguments
+def _plain(error: ValidationError) -> str:
     """Say what is wrong from the schema's side alone: the library's own messages quote the value."""
     rule, limit = str(error.validator), error.validator_value
     match rule:
@@ -119,9 +119,7 @@ def _clinical_rules(record: Object, case_id: str) -> list[Fault]:
 
 
 def _pcr_status(results: set[str]) -> str:
-    return next(
-        (status for status in ("positive", "indeterminate", "pending") if status in results), "negative"
-    )
+    return next((status for status in ("positive", "indeterminate", "pending") if status in results), "negative")
 
 
 def check_attestation(
@@ -160,9 +158,7 @@ def check_attestation(
 def _attestation_rules(attestation: Object, expected: Object, registry_id: str, now: float) -> list[Fault]:
     faults = []
     for member, value in attestation.items():
-        if member.endswith("_sha256") and not (
-            isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
-        ):
+        if member.endswith("_sha256") and not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
             faults.append(Fault(f"/{member}", "is not a SHA-256"))
     scope = attestation["scope"]
     digests = [attestation[name] for name in ("clinical_sha256", "package_sha256") if name in attestation]

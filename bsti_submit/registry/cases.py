@@ -79,9 +79,7 @@ class Cases:
 
     # -- announce ---------------------------------------------------------------------------------
 
-    def put(
-        self, asked: Asked, case_id: str, data: bytes, if_match: str | None, if_none_match: str | None
-    ) -> Answer:
+    def put(self, asked: Asked, case_id: str, data: bytes, if_match: str | None, if_none_match: str | None) -> Answer:
         """Announce a case, say the same again, or replace what is not received yet."""
         self._only_sites(asked)
         if normalise_case_id(case_id) != case_id:
@@ -154,9 +152,7 @@ class Cases:
         )
 
     def _profile(self, deid: Object) -> KnownProfile:
-        known = self._profiles.get(
-            str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"])
-        )
+        known = self._profiles.get(str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"]))
         if known is None:
             raise Problem(
                 "unknown-profile",
@@ -165,9 +161,7 @@ class Cases:
             )
         return known
 
-    def _insert(  # noqa: PLR0917 - a row's columns
-        self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int
-    ) -> None:
+    def _insert(self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int) -> None:
         db.execute(
             "INSERT INTO cases (id, site, state, version, created, updated, body_sha256, package_sha256,"
             " package_size, manifest_sha256, objects, profile, profile_version, recipe_sha256)"
@@ -179,7 +173,7 @@ class Cases:
         records.event(db, case_id, "announced", asked.actor, now)
         self._audit(db, asked, "case-announced", case_id, now)
 
-    def _replace(  # noqa: PLR0917 - a row's columns
+    def _replace(
         self, db: sqlite3.Connection, asked: Asked, row: sqlite3.Row, body: Object, digest: str, now: int
     ) -> None:
         case_id = row["id"]
@@ -195,9 +189,7 @@ class Cases:
         records.event(db, case_id, "replaced", asked.actor, now)
         self._audit(db, asked, "case-replaced", case_id, now)
 
-    def _fill(  # noqa: PLR0917 - a row's columns
-        self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int
-    ) -> None:
+    def _fill(self, db: sqlite3.Connection, asked: Asked, case_id: str, body: Object, digest: str, now: int) -> None:
         deid, package = cast("Object", body["deid"]), cast("Object", body["package"])
         db.execute(
             "UPDATE cases SET body_sha256 = ?, package_sha256 = ?, package_size = ?, manifest_sha256 = ?,"
@@ -440,8 +432,7 @@ class Cases:
         self._uploads.end_all(db, case_id, now)
         records.move(db, row, State.WITHDRAWN, now)
         db.execute(
-            "UPDATE cases SET reason = ?, urgent = ?, purge_by = ?, query_text = NULL, query_at = NULL"
-            " WHERE id = ?",
+            "UPDATE cases SET reason = ?, urgent = ?, purge_by = ?, query_text = NULL, query_at = NULL WHERE id = ?",
             (reason, urgent, now + days * DAY, case_id),
         )
         records.sign_receipt(db, self._signer, self._registry_id, row, "withdrawal", now)

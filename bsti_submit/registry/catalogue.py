@@ -166,9 +166,7 @@ class Profiles:
 
     def listed(self) -> list[Object]:
         """Return names and versions for the discovery document."""
-        return [
-            {"name": name, "version": known.allow_list.version} for name, known in sorted(self._known.items())
-        ]
+        return [{"name": name, "version": known.allow_list.version} for name, known in sorted(self._known.items())]
 
 
 def parse_allow_list(document: Object) -> KnownProfile:
@@ -184,9 +182,7 @@ def parse_allow_list(document: Object) -> KnownProfile:
         else:
             forms, literals = cast("list[str]", entry), []
         elements[int(tag, 16)] = Allowed(frozenset(Form(form) for form in forms), frozenset(literals))
-    allow_list = AllowList(
-        str(document["profile"]), str(document["version"]), str(document["recipe_sha256"]), elements
-    )
+    allow_list = AllowList(str(document["profile"]), str(document["version"]), str(document["recipe_sha256"]), elements)
     sop_classes = cast("list[str]", document.get("sop_classes", list(_CT_CR_DX)))
     return KnownProfile(allow_list, frozenset(sop_classes))
 

@@ -191,9 +191,7 @@ class _Check:
             "/counts/certified": cast("Object", document["counts"])["certified"] == self._expected.objects,
             "/studies": counts.total() == self._expected.objects and len(counts) == len(studies),
         }
-        wrong = [
-            Fault(f"/data/case.json{at}", "does not agree") for at, good in agreements.items() if not good
-        ]
+        wrong = [Fault(f"/data/case.json{at}", "does not agree") for at, good in agreements.items() if not good]
         if wrong:
             raise Problem("case-mismatch", errors=wrong)
         return counts
@@ -228,18 +226,14 @@ class _Check:
             if wrong:
                 raise Problem(kind, errors=wrong[:_MAX_FAULTS])
         if found != studies:
-            raise Problem(
-                "case-mismatch", errors=[Fault("/data/case.json/studies", "are not those of the objects")]
-            )
+            raise Problem("case-mismatch", errors=[Fault("/data/case.json/studies", "are not those of the objects")])
 
     def _header(self, path: str) -> tuple[str, str, str, str, str, str] | None:
         with self._package.open(self._files[path]) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-                values = [
-                    str(dataset.get(keyword, "")) for keyword in (_TAGS[0], _TAGS[1], _TAGS[2], _TAGS[3])
-                ]
+                values = [str(dataset.get(keyword, "")) for keyword in (_TAGS[0], _TAGS[1], _TAGS[2], _TAGS[3])]
                 meta = dataset.file_meta
                 values += [str(meta.get(f"MediaStorage{name}", "")) for name in (_TAGS[0], _TAGS[1])]
             except Exception:  # noqa: BLE001 - a hostile file may raise anything; it is refused all the same

@@ -43,9 +43,7 @@ class Patch:
         Algorithm and digest that the sender gave: then the chunk counts whole or not at all.
     """
 
-    def __init__(
-        self, uploads: Uploads, row: sqlite3.Row, holder: Holder, checksum: tuple[str, bytes] | None
-    ) -> None:
+    def __init__(self, uploads: Uploads, row: sqlite3.Row, holder: Holder, checksum: tuple[str, bytes] | None) -> None:
         self._uploads = uploads
         self._settings = uploads.settings
         self._uid: str = row["uid"]

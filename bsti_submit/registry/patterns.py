@@ -33,6 +33,6 @@ def _mod11(digits: list[int]) -> bool:
 
 def _pps(text: str) -> bool:
     total = sum(weight * int(digit) for weight, digit in zip(range(8, 1, -1), text[:7], strict=True))
-    if len(text) > 8 and text[8] != "W":  # noqa: PLR2004 - the second letter, worth nine
+    if len(text) > 8 and text[8] != "W":
         total += 9 * (ord(text[8]) - ord("A") + 1)
     return _IRISH_LETTERS[total % 23] == text[7]

@@ -135,7 +135,7 @@ class _Walk:
                 self._element(dataset, tag, element, depth)
 
     def _private_element(self, tag: BaseTag) -> None:
-        creator = 0x10 <= tag.element <= 0xFF  # noqa: PLR2004 - PS3.5 7.8.1
+        creator = 0x10 <= tag.element <= 0xFF
         if not self._private or (not creator and (tag.group, tag.element & 0xFF) not in self._private):
             self._doubt("private-element", tag)
 
@@ -178,15 +178,13 @@ class _Walk:
                 self._doubt(kind, tag)
 
 
-def _has_form(form: Form, vr: str, text: str, value: bytes, allowed: Allowed) -> bool:  # noqa: PLR0911 - a table
+def _has_form(form: Form, vr: str, text: str, value: bytes, allowed: Allowed) -> bool:
     parts = [part.strip(" \0") for part in text.split("\\")]
     match form:
         case Form.KEEP | Form.TEXT | Form.PIXELS:
             return True
         case Form.UID:
-            return all(
-                not part or _OWN_UID.fullmatch(part) or _REGISTERED_UID.fullmatch(part) for part in parts
-            )
+            return all(not part or _OWN_UID.fullmatch(part) or _REGISTERED_UID.fullmatch(part) for part in parts)
         case Form.DATE:
             shape = _DATE if vr == "DA" else _DATE_TIME
             return all(not part or bool(shape.fullmatch(part)) for part in parts)

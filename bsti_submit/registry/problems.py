@@ -116,7 +116,5 @@ def kinds() -> Mapping[str, tuple[int, str]]:
 
 def for_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """Return the problem for a bare HTTP status, as the router raises it."""
-    kind = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(
-        status, "internal"
-    )
+    kind = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}.get(status, "internal")
     return Problem(kind, headers=headers)

@@ -82,9 +82,7 @@ def enter(db: sqlite3.Connection, case_id: str, state: State, at: int) -> None:
 
 def event(db: sqlite3.Connection, case_id: str, name: str, actor: str, at: int) -> None:
     """Note an event. ``actor`` is a role or ``registry``."""
-    db.execute(
-        "INSERT INTO event (case_id, event, actor, at) VALUES (?, ?, ?, ?)", (case_id, name, actor, at)
-    )
+    db.execute("INSERT INTO event (case_id, event, actor, at) VALUES (?, ?, ?, ?)", (case_id, name, actor, at))
 
 
 def move(db: sqlite3.Connection, row: sqlite3.Row, state: State, at: int) -> None:
@@ -115,7 +113,7 @@ def receipt(db: sqlite3.Connection, case_id: str, kind: str) -> sqlite3.Row | No
     return cast("sqlite3.Row | None", db.execute(query, (case_id, kind)).fetchone())
 
 
-def sign_receipt(  # noqa: PLR0917 - what is signed, and by whom
+def sign_receipt(
     db: sqlite3.Connection, signer: Signer, registry_id: str, row: sqlite3.Row, kind: str, at: int
 ) -> Object:
     """Make, sign and store a receipt for the case as it is, in the caller's transaction."""
@@ -152,9 +150,7 @@ def describe(db: sqlite3.Connection, row: sqlite3.Row) -> Object:
     """Return the case as the API shows it."""
     case_id = row["id"]
     history = db.execute("SELECT state, at FROM history WHERE case_id = ? ORDER BY seq", (case_id,))
-    findings = db.execute(
-        "SELECT object, rule, detail FROM finding WHERE case_id = ? ORDER BY seq", (case_id,)
-    )
+    findings = db.execute("SELECT object, rule, detail FROM finding WHERE case_id = ? ORDER BY seq", (case_id,))
     query: Object | None = None
     if row["query_text"] is not None:
         query = {"text": row["query_text"], "at": utc(row["query_at"])}

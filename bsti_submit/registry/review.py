@@ -156,8 +156,7 @@ def purge_due(store: Store) -> list[str]:
         with store.transaction() as db:
             case_id = row["id"]
             db.execute(
-                "UPDATE cases SET purged = ?, deid = NULL, attestation = NULL, query_text = NULL"
-                " WHERE id = ?",
+                "UPDATE cases SET purged = ?, deid = NULL, attestation = NULL, query_text = NULL WHERE id = ?",
                 (now, case_id),
             )
             db.execute("UPDATE clinical SET record = NULL, attestation = NULL WHERE case_id = ?", (case_id,))

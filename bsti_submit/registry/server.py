@@ -178,4 +178,4 @@ def _authority_of(host: str, port: int) -> str:
         return f"{host}:{port}"
     if address.is_unspecified:
         return f"localhost:{port}"
-    return f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"  # noqa: PLR2004 - IPv6
+    return f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"

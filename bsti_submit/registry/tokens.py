@@ -88,9 +88,7 @@ class Tokens:
         with self._store.reading() as db:
             rows = db.execute("SELECT * FROM token ORDER BY created, id").fetchall()
         return tuple(
-            TokenInfo(
-                row["id"], row["site"], Role(row["role"]), row["created"], row["expires"], row["revoked"]
-            )
+            TokenInfo(row["id"], row["site"], Role(row["role"]), row["created"], row["expires"], row["revoked"])
             for row in rows
         )
 
@@ -98,9 +96,7 @@ class Tokens:
         """End a token at once; tell whether there is such a token."""
         now = self._store.now()
         with self._store.transaction() as db:
-            found = db.execute(
-                "UPDATE token SET revoked = coalesce(revoked, ?) WHERE id = ?", (now, token_id)
-            ).rowcount
+            found = db.execute("UPDATE token SET revoked = coalesce(revoked, ?) WHERE id = ?", (now, token_id)).rowcount
             if found:
                 audit.record(db, now, "terminal", "admin", "token-revoked", request=token_id)
         return bool(found)

@@ -56,9 +56,7 @@ class Uploads:
 
     # -- what tus asks for ------------------------------------------------------------------------
 
-    def create(
-        self, principal: Principal, length: str | None, metadata: str | None, request_id: str
-    ) -> sqlite3.Row:
+    def create(self, principal: Principal, length: str | None, metadata: str | None, request_id: str) -> sqlite3.Row:
         """Open an upload for an announced case, or return the one that is open."""
         size = _number(length, "Upload-Length")
         values = _metadata(metadata)
@@ -73,9 +71,7 @@ class Uploads:
             if records.state_of(row) not in OPEN:
                 raise Problem("bad-state", f"A case that is {row['state']} takes no upload.")
             if (sha256, size) != (row["package_sha256"], row["package_size"]):
-                raise Problem(
-                    "upload-mismatch", errors=[Fault("", "digest or length is not the announced one")]
-                )
+                raise Problem("upload-mismatch", errors=[Fault("", "digest or length is not the announced one")])
             known = self._open_row(db, case_id, now)
             if known is not None:
                 return known

@@ -56,9 +56,7 @@ class Call:
 class Gate:
     """What every request passes before its handler."""
 
-    def __init__(
-        self, store: Store, tokens: Tokens, rates: Rates, failures: Rates, settings: Settings
-    ) -> None:
+    def __init__(self, store: Store, tokens: Tokens, rates: Rates, failures: Rates, settings: Settings) -> None:
         self._store = store
         self._tokens = tokens
         self._rates = rates
@@ -92,9 +90,7 @@ class Gate:
 
         async def run(request: Request) -> Response:
             body = await read_body(request, self.settings.body_bytes) if reads_json else b""
-            return await run_in_threadpool(
-                self._run, handler, request, body, reads_json=reads_json, once=once
-            )
+            return await run_in_threadpool(self._run, handler, request, body, reads_json=reads_json, once=once)
 
         return run
 
@@ -345,14 +341,10 @@ def _json(answer: Answer) -> str:
 
 def _response(answer: Answer, request: Request) -> Response:
     headers = {"ETag": answer.etag} if answer.etag else {}
-    if (
-        request.method in {"GET", "HEAD"}
-        and answer.etag
-        and matches(request.headers.get("if-none-match"), answer.etag)
-    ):
+    if request.method in {"GET", "HEAD"} and answer.etag and matches(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
-    if answer.status == 201:  # noqa: PLR2004 - the one handler that creates is PUT
+    if answer.status == 201:
         headers["Location"] = request.url.path
-    if answer.status == 202:  # noqa: PLR2004 - accepted: more follows by itself
+    if answer.status == 202:
         headers["Retry-After"] = "2"
     return Response(_json(answer).encode(), answer.status, headers, "application/json")

@@ -47,9 +47,7 @@ class Worker:
     def start(self) -> None:
         """Take up what was left, and begin."""
         with self._store.reading() as db:
-            rows = db.execute(
-                "SELECT id FROM cases WHERE state IN ('received', 'validating') ORDER BY seq"
-            ).fetchall()
+            rows = db.execute("SELECT id FROM cases WHERE state IN ('received', 'validating') ORDER BY seq").fetchall()
         for row in rows:
             self.validate(row["id"])
         self._thread.start()
@@ -123,9 +121,7 @@ class Worker:
     def _findings(self, file_id: str, objects: int, package_sha256: str, deid: Object) -> list[Finding]:
         """Look through the package. A check that fails is a doubt, never a pass."""
         whole = f"sha256:{package_sha256}"
-        known = self._profiles.get(
-            str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"])
-        )
+        known = self._profiles.get(str(deid["profile"]), str(deid["profile_version"]), str(deid["recipe_sha256"]))
         if known is None:
             return [Finding(whole, "profile-gone", "the profile's allow-list is no longer here")]
         try:

@@ -197,7 +197,7 @@ class StoredZip:
 
 def _only_zip64(extra: bytes) -> bool:
     while extra:
-        if len(extra) < 4:  # noqa: PLR2004 - id and length
+        if len(extra) < 4:
             return False
         field, length = struct.unpack_from("<2H", extra)
         if field != _ZIP64_FIELD or length > len(extra) - 4:

@@ -93,8 +93,8 @@ class TerminalReporter:
         (self._bars.console if self._bars is not None else self._console).print(text, markup=False, highlight=False)
 
     def _progress(self, event: Progress) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-        from rich.progress import Progress as Bars  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
 
         if self._bars is None:
             self._bars = Bars(
@@ -160,7 +160,7 @@ class LogReporter:
         sys.stderr.flush()
 
     def _progress(self, event: Progress) -> None:
-        from tqdm import tqdm  # noqa: PLC0415
+        from tqdm import tqdm
 
         if event.step != self._step:
             self._close()
@@ -178,7 +178,7 @@ class LogReporter:
                 ncols=80,
                 leave=False,
                 file=sys.stderr,
-                disable=event.total < 50 and not scale,  # noqa: PLR2004 - a short step needs no bar in a log
+                disable=event.total < 50 and not scale,
             )
         if self._bar is not None:
             self._bar.update(event.done - self._bar.n)
@@ -190,7 +190,7 @@ def readable(size: int) -> str:
     """Return a size in bytes as a person reads it, such as ``31.4 MB``."""
     value = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":  # noqa: PLR2004
+        if value < 1000 or unit == "GB":
             return f"{int(value)} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError

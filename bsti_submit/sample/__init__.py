@@ -98,8 +98,8 @@ def make_sample(
     size
         Rows and columns of a CT slice; less than 512 makes quick tests.
     """
-    from bsti_submit.sample.header import AGE, SEX, STUDY_DATE, Person  # noqa: PLC0415 - pydicom only when used
-    from bsti_submit.sample.objects import StudyWriter  # noqa: PLC0415
+    from bsti_submit.sample.header import AGE, SEX, STUDY_DATE, Person
+    from bsti_submit.sample.objects import StudyWriter
 
     plant = Planter(seed)
     person = Person.invent(plant)
@@ -145,7 +145,7 @@ def make_sample(
 
 
 def _save(dataset: FileDataset, path: Path) -> None:
-    from pydicom import dcmwrite  # noqa: PLC0415
+    from pydicom import dcmwrite
 
     path.parent.mkdir(parents=True, exist_ok=True)
     dcmwrite(path, dataset)
@@ -171,8 +171,8 @@ def make_ct_slice(
     plant
         Give your own `Planter` to learn from its ``markers`` what was planted; `seed` then has no effect.
     """
-    from bsti_submit.sample.header import Person  # noqa: PLC0415
-    from bsti_submit.sample.objects import StudyWriter  # noqa: PLC0415
+    from bsti_submit.sample.header import Person
+    from bsti_submit.sample.objects import StudyWriter
 
     plant = plant or Planter(seed)
     return StudyWriter(plant, Person.invent(plant), slices=slices, size=size).ct_slice(index, syntax)
@@ -187,8 +187,8 @@ def make_radiograph(
     plant: Planter | None = None,
 ) -> FileDataset:
     """Return the radiograph of the sample study, in memory; for the parameters see the other makers."""
-    from bsti_submit.sample.header import Person  # noqa: PLC0415
-    from bsti_submit.sample.objects import StudyWriter  # noqa: PLC0415
+    from bsti_submit.sample.header import Person
+    from bsti_submit.sample.objects import StudyWriter
 
     plant = plant or Planter(seed)
     writer = StudyWriter(plant, Person.invent(plant), slices=1)

@@ -156,8 +156,7 @@ class Header:
             f"email {plant(self.plant.stem.lower() + '.pat@example.org', 'PatientComments (email)')}",
             "AdmissionID": self.plant.digits(8, "AdmissionID", prefix="V"),
             "AdmittingDate": plant("20210911", "AdmittingDate"),
-            "AdmittingDiagnosesDescription": "Pneumonia, under Dr "
-            + word("ADMITDX", "AdmittingDiagnosesDescription"),
+            "AdmittingDiagnosesDescription": "Pneumonia, under Dr " + word("ADMITDX", "AdmittingDiagnosesDescription"),
             "CurrentPatientLocation": f"Ward {word('WARD', 'CurrentPatientLocation')}",
             "PatientInstitutionResidence": word("RESIDENCE", "PatientInstitutionResidence"),
             "VisitComments": f"Visited by {word('VISITOR', 'VisitComments')}",
@@ -199,9 +198,7 @@ class Header:
             "InstitutionalDepartmentName": f"{word('DEPARTMENT', 'InstitutionalDepartmentName')} Imaging",
             "ReferringPhysicianName": f"{word('REFERRER', 'ReferringPhysicianName')}^Owen^^Dr",
             "ReferringPhysicianAddress": word("REFADDR", "ReferringPhysicianAddress"),
-            "ReferringPhysicianTelephoneNumbers": plant(
-                "020 7946 0917", "ReferringPhysicianTelephoneNumbers"
-            ),
+            "ReferringPhysicianTelephoneNumbers": plant("020 7946 0917", "ReferringPhysicianTelephoneNumbers"),
             "ReferringPhysicianIdentificationSequence": person_code,
             "ConsultingPhysicianName": f"{word('CONSULTANT', 'ConsultingPhysicianName')}^P",
             "PhysiciansOfRecord": f"{word('OFRECORD', 'PhysiciansOfRecord')}^R",
@@ -214,17 +211,13 @@ class Header:
             ],
             "RequestingPhysician": f"{word('REQUESTER', 'RequestingPhysician')}^Lloyd",
             "RequestingService": word("REQSERVICE", "RequestingService"),
-            "ProcedureCodeSequence": code(
-                "RCT2", "99LOCAL", f"CT {word('PROCCODE', 'ProcedureCodeSequence')}"
-            ),
+            "ProcedureCodeSequence": code("RCT2", "99LOCAL", f"CT {word('PROCCODE', 'ProcedureCodeSequence')}"),
             "RequestedProcedureCodeSequence": code(
                 "169069000", "SCT", f"CT of chest {word('REQPROC', 'RequestedProcedureCodeSequence')}"
             ),
-            "RequestedProcedureDescription": f"{description} "
-            + word("REQDESC", "RequestedProcedureDescription"),
+            "RequestedProcedureDescription": f"{description} " + word("REQDESC", "RequestedProcedureDescription"),
             "ReasonForStudy": f"?COVID, seen by Dr {word('REASON', 'ReasonForStudy')}",
-            "ReasonForTheRequestedProcedure": "Hypoxic, GP Dr "
-            + word("GPNAME", "ReasonForTheRequestedProcedure"),
+            "ReasonForTheRequestedProcedure": "Hypoxic, GP Dr " + word("GPNAME", "ReasonForTheRequestedProcedure"),
             "StudyComments": f"Discussed with {word('STUDYCOMM', 'StudyComments')}",
             "ReferencedStudySequence": {
                 "ReferencedSOPClassUID": STUDY_COMPONENT,
@@ -264,9 +257,7 @@ class Header:
             + word("PPSCOMM", "CommentsOnThePerformedProcedureStep"),
             "ScheduledPerformingPhysicianName": f"{word('SCHEDULED', 'ScheduledPerformingPhysicianName')}^C",
             "OriginalAttributesSequence": {
-                "SourceOfPreviousValues": word(
-                    "PREVSOURCE", "OriginalAttributesSequence/SourceOfPreviousValues"
-                ),
+                "SourceOfPreviousValues": word("PREVSOURCE", "OriginalAttributesSequence/SourceOfPreviousValues"),
                 "AttributeModificationDateTime": f"{self.date}101500",
                 "ModifyingSystem": word("MODSYSTEM", "OriginalAttributesSequence/ModifyingSystem"),
                 "ReasonForTheAttributeModification": "CORRECT",
@@ -323,9 +314,7 @@ class Header:
         inner.add_new(0x01, "LT", f"See {word('INNERPRIV', 'private text in a private sequence')}")
         archive.add_new(0x03, "SQ", Sequence([nested]))
         archive.add_new(0x04, "UN", word("PRIVATEUN", "private UN").encode())
-        archive.add_new(
-            0x05, "UT", word("PRIVATEUT", "private text in UTF-16").encode("utf-16-le").decode("latin-1")
-        )
+        archive.add_new(0x05, "UT", word("PRIVATEUT", "private text in UTF-16").encode("utf-16-le").decode("latin-1"))
 
     def file(self, dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> FileDataset:
         """Wrap a dataset into a Part 10 file with AE titles in its meta and a preamble that is not empty."""

@@ -32,7 +32,7 @@ class Marker:
 
 def _spellings(value: str) -> set[bytes]:
     """Return every byte string that would show `value` had leaked, its ASCII letters in lower case."""
-    cases = itertools.product(*({c.lower(), c.upper()} if ord(c) > 127 else {c.lower()} for c in value))  # noqa: PLR2004
+    cases = itertools.product(*({c.lower(), c.upper()} if ord(c) > 127 else {c.lower()} for c in value))
     plain = "".join(c for c in unicodedata.normalize("NFKD", value.lower()) if not unicodedata.combining(c))
     texts = {plain, unicodedata.normalize("NFD", value.lower()), *map("".join, cases)}
     found = set()
@@ -50,7 +50,7 @@ class MarkerSearch:
 
     @cached_property
     def _compiled(self) -> tuple[BytesAhoCorasick, list[Marker]]:
-        from ahocorasick_rs import BytesAhoCorasick  # noqa: PLC0415 - only the demo and the tests search
+        from ahocorasick_rs import BytesAhoCorasick
 
         patterns: list[bytes] = []
         owners: list[Marker] = []
@@ -100,7 +100,7 @@ class Planter:
     planted: dict[str, Marker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - made-up names, not secrets
+        self._random = random.Random(self.seed)
         self.stem = "ZZ" + "".join(self._random.choice("KQVWXZ") for _ in range(3))
 
     def plant(self, value: str, where: str) -> str:
@@ -111,16 +111,14 @@ class Planter:
     def word(self, suffix: str, where: str = "") -> str:
         """Plant a recognisable made-up word such as ``ZZKQXREFERRER``, of at most 16 characters."""
         value = self.stem + suffix
-        if len(value) > 16:  # noqa: PLR2004
+        if len(value) > 16:
             raise ValueError("the marker would not fit an SH value")
         return self.plant(value, where or suffix)
 
     def digits(self, count: int, where: str, prefix: str = "") -> str:
         """Plant a made-up number of `count` digits after `prefix`."""
         first = self._random.choice("3456789")
-        return self.plant(
-            prefix + first + "".join(self._random.choice("0123456789") for _ in range(count - 1)), where
-        )
+        return self.plant(prefix + first + "".join(self._random.choice("0123456789") for _ in range(count - 1)), where)
 
     def nhs_number(self, where: str) -> str:
         """Plant a valid NHS number of the range 999 that is kept for tests, without spaces."""

@@ -48,9 +48,7 @@ class StudyWriter:
         Whether this is the earlier study.
     """
 
-    def __init__(
-        self, plant: Planter, person: Person, *, slices: int, size: int = 512, prior: bool = False
-    ) -> None:
+    def __init__(self, plant: Planter, person: Person, *, slices: int, size: int = 512, prior: bool = False) -> None:
         self.plant = plant
         self.person = person
         self.slices = slices
@@ -80,9 +78,7 @@ class StudyWriter:
             "SeriesDescription": f"Thorax  5.0  B60f ref Dr {word('SERIESDESC', 'SeriesDescription')}",
             "ProtocolName": f"Thorax_Routine_{word('PROTOCOL', 'ProtocolName')}",
             "BodyPartExamined": "CHEST",
-            "AnatomicRegionSequence": code(
-                "51185008", "SCT", f"Chest {word('REGIONCODE', 'AnatomicRegionSequence')}"
-            ),
+            "AnatomicRegionSequence": code("51185008", "SCT", f"Chest {word('REGIONCODE', 'AnatomicRegionSequence')}"),
             "PatientPosition": "HFS",
             "PositionReferenceIndicator": word("POSREF", "PositionReferenceIndicator"),
             "ScanOptions": "HELICAL MODE",
@@ -124,8 +120,7 @@ class StudyWriter:
             "ContrastBolusVolume": "100",
             "ContrastFlowRate": "3",
             "ContrastBolusStartTime": "094420",
-            "AcquisitionProtocolDescription": "Chest routine "
-            + word("ACQPROT", "AcquisitionProtocolDescription"),
+            "AcquisitionProtocolDescription": "Chest routine " + word("ACQPROT", "AcquisitionProtocolDescription"),
             "AcquisitionDeviceProcessingDescription": "Standard "
             + word("PROCESSING", "AcquisitionDeviceProcessingDescription"),
             "DerivationDescription": f"Copied for {word('DERIVATION', 'DerivationDescription')}",
@@ -139,11 +134,8 @@ class StudyWriter:
             "RescaleType": "HU",
             "RequestedProcedurePriority": "ROUTINE",
             "PerformedProcedureTypeDescription": word("TYPEDESC", "PerformedProcedureTypeDescription"),
-            "CommentsOnTheScheduledProcedureStep": "Ring "
-            + word("SCHEDCOMM", "CommentsOnTheScheduledProcedureStep"),
-            "FrameOfReferenceTransformationComment": word(
-                "FRAMECOMM", "FrameOfReferenceTransformationComment"
-            ),
+            "CommentsOnTheScheduledProcedureStep": "Ring " + word("SCHEDCOMM", "CommentsOnTheScheduledProcedureStep"),
+            "FrameOfReferenceTransformationComment": word("FRAMECOMM", "FrameOfReferenceTransformationComment"),
             "ReferencedImageSequence": {
                 "ReferencedSOPClassUID": CT_IMAGE,
                 "ReferencedSOPInstanceUID": header.uid("12", "ReferencedImageSequence (localizer)"),
@@ -151,9 +143,7 @@ class StudyWriter:
             "SourceImageSequence": {
                 "ReferencedSOPClassUID": CT_IMAGE,
                 "ReferencedSOPInstanceUID": header.uid("13", "SourceImageSequence"),
-                "PurposeOfReferenceCodeSequence": code(
-                    "121322", "DCM", "Source image for image processing operation"
-                ),
+                "PurposeOfReferenceCodeSequence": code("121322", "DCM", "Source image for image processing operation"),
             },
             "PatientOrientation": ["L", "P"],
             "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
@@ -241,9 +231,7 @@ class StudyWriter:
         dataset["PixelData"].VR = "OW"
         return self.header.file(dataset, syntax)
 
-    def radiograph(
-        self, *, burned_in_name: bool = True, rows: int = 1280, columns: int = 1056
-    ) -> FileDataset:
+    def radiograph(self, *, burned_in_name: bool = True, rows: int = 1280, columns: int = 1056) -> FileDataset:
         """Return a portable chest radiograph. Its header denies the text that is burned into the picture."""
         header, word = self.header, self.plant.word
         lines: tuple[str, ...] = ("PORTABLE ERECT",)
@@ -259,8 +247,7 @@ class StudyWriter:
             **header.study("Chest"),
             **header.patient(),
             **header.equipment(),
-            "StudyDescription": "CHEST PA/AP PORTABLE "
-            + word("DXSTUDY", "StudyDescription of the radiograph"),
+            "StudyDescription": "CHEST PA/AP PORTABLE " + word("DXSTUDY", "StudyDescription of the radiograph"),
             "ContentTime": "081502",
             "AcquisitionTime": "081500",
             "SeriesTime": "081455",
@@ -269,8 +256,7 @@ class StudyWriter:
             "SeriesInstanceUID": header.uid("16", "SeriesInstanceUID of the radiograph"),
             "SeriesNumber": 1,
             "InstanceNumber": 1,
-            "SeriesDescription": "AP PORTABLE ERECT "
-            + word("DXSERIES", "SeriesDescription of the radiograph"),
+            "SeriesDescription": "AP PORTABLE ERECT " + word("DXSERIES", "SeriesDescription of the radiograph"),
             "ProtocolName": "CHEST AP",
             "BodyPartExamined": "CHEST",
             "ViewPosition": "AP",
@@ -317,9 +303,7 @@ class StudyWriter:
         """Return a secondary capture of the dose screen, which shows the patient's name."""
         header = self.header
         screen = np.zeros((256, 384), np.uint8)
-        stamp_text(
-            screen, (f"{self.person.family} {self.person.given}", "Total DLP 211 mGycm"), 255, height=14
-        )
+        stamp_text(screen, (f"{self.person.family} {self.person.given}", "Total DLP 211 mGycm"), 255, height=14)
         dataset = item(
             {
                 "SpecificCharacterSet": "ISO_IR 100",

@@ -16,9 +16,7 @@ _NOISE_FIELDS = 6
 _VESSELS = 90
 
 
-def _ellipse(  # noqa: PLR0917 - centre and radii of an ellipse need no names
-    x: Image, y: Image, cx: float, cy: float, rx: float, ry: float
-) -> npt.NDArray[np.bool_]:
+def _ellipse(x: Image, y: Image, cx: float, cy: float, rx: float, ry: float) -> npt.NDArray[np.bool_]:
     return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1.0
 
 
@@ -49,7 +47,7 @@ class LungPhantom:
         x, y, vessels, patches, noise = _scene(self.seed, self.size)
         z = (index + 0.5) / self.slices
         hounsfield = self._anatomy(x, y, z)
-        lungs = hounsfield < -700  # noqa: PLR2004
+        lungs = hounsfield < -700
         lungs &= _ellipse(x, y, 0.0, 0.0, 0.8, 0.6)
         self._vessels(hounsfield, lungs, vessels, z)
         for cx, cy, cz, radius, density in patches:
@@ -72,15 +70,15 @@ class LungPhantom:
         hounsfield[_ellipse(x, y, 0.0, 0.0, 0.90, 0.66)] = -100  # fat
         hounsfield[_ellipse(x, y, 0.0, 0.0, 0.85, 0.61)] = 45  # muscle
         wall = _ellipse(x, y, 0.0, 0.0, 0.76, 0.54) & ~_ellipse(x, y, 0.0, 0.0, 0.72, 0.50)
-        hounsfield[wall & (np.sin(9 * np.arctan2(y, x) + 14 * z) > 0.2)] = 420  # noqa: PLR2004 - ribs
+        hounsfield[wall & (np.sin(9 * np.arctan2(y, x) + 14 * z) > 0.2)] = 420
         grow = 0.55 + 0.45 * np.sin(np.pi * (0.12 + 0.76 * z))
         for side in (-1.0, 1.0):
             lung = _ellipse(x, y, 0.37 * side, 0.02, 0.30 * grow, 0.46 * grow)
             hounsfield[lung] = (-880 + 70 * y)[lung]  # denser where gravity pulls
-        if z > 0.45:  # noqa: PLR2004 - the heart lies low
+        if z > 0.45:
             hounsfield[_ellipse(x, y, 0.12, -0.16, 0.30 * z, 0.24 * z)] = 50
         hounsfield[_ellipse(x, y, 0.16, 0.14, 0.055, 0.055)] = 160  # aorta with some contrast
-        if z < 0.5:  # noqa: PLR2004
+        if z < 0.5:
             hounsfield[_ellipse(x, y, 0.0, 0.0, 0.05, 0.05)] = -990  # trachea
         hounsfield[_ellipse(x, y, 0.0, 0.42, 0.13, 0.11)] = 480  # vertebra, then its marrow and canal
         hounsfield[_ellipse(x, y, 0.0, 0.41, 0.11, 0.085)] = 180
@@ -93,7 +91,7 @@ class LungPhantom:
         """Draw each vessel's cross-section into its own small window: whole-image work would be slow."""
         half = self.size / 2
         for cx, cy, dx, dy, radius, cz in vessels:
-            if abs(z - cz) > 0.3:  # noqa: PLR2004
+            if abs(z - cz) > 0.3:
                 continue
             column, row = half * (1 + cx + dx * (z - cz)), half * (1 + cy + dy * (z - cz))
             reach = max(1.0, half * radius)
@@ -106,9 +104,7 @@ class LungPhantom:
 
 
 @lru_cache(maxsize=2)
-def _scene(
-    seed: int, size: int
-) -> tuple[Image, Image, npt.NDArray[np.float64], list[tuple[float, ...]], list[Image]]:
+def _scene(seed: int, size: int) -> tuple[Image, Image, npt.NDArray[np.float64], list[tuple[float, ...]], list[Image]]:
     random = np.random.default_rng(seed)
     axis = (np.arange(size, dtype=np.float32) + 0.5) / (size / 2) - 1
     x: Image
@@ -160,7 +156,7 @@ def radiograph(seed: int, rows: int = 1280, columns: int = 1056, lines: tuple[st
         depth = depth - 900 * lung
         depth = depth + 420 * lung * np.exp(-(((x - 0.52 * side) / 0.14) ** 2 + ((y - 0.35) / 0.2) ** 2))
     depth = depth + 900 * np.sqrt(np.clip(1 - ((x - 0.14) / 0.34) ** 2 - ((y - 0.32) / 0.38) ** 2, 0, None))
-    depth = depth + 420 * np.exp(-((x / 0.07) ** 2)) + 60 * (np.sin(26 * (y - 0.35 * x**2)) > 0.55)  # noqa: PLR2004
+    depth = depth + 420 * np.exp(-((x / 0.07) ** 2)) + 60 * (np.sin(26 * (y - 0.35 * x**2)) > 0.55)
     depth = depth + _blur(random.standard_normal((rows, columns), np.float32), 2) * 40
     image: Stored = np.clip(np.rint(600 + depth), 0, 4095).astype(np.uint16)
     if lines:
@@ -180,8 +176,8 @@ def stamp_text(image: npt.NDArray[Any], lines: tuple[str, ...], value: int, heig
     height
         Letter height in pixels; about 1/55 of the image when 0.
     """
-    from PIL import Image as Pillow  # noqa: PLC0415 - only where text is drawn
-    from PIL import ImageDraw, ImageFont  # noqa: PLC0415
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
 
     rows, columns = image.shape
     height = height or max(10, rows // 55)
@@ -190,4 +186,4 @@ def stamp_text(image: npt.NDArray[Any], lines: tuple[str, ...], value: int, heig
     font = ImageFont.load_default(size=height)
     for number, line in enumerate(lines):
         pen.text((columns // 40, rows // 40 + int(number * height * 1.4)), line, fill=255, font=font)
-    image[np.asarray(mask) > 127] = value  # noqa: PLR2004
+    image[np.asarray(mask) > 127] = value

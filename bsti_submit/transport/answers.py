@@ -31,12 +31,12 @@ class Answer:
     @property
     def is_done(self) -> bool:
         """Whether it says yes."""
-        return 200 <= self.status < 300  # noqa: PLR2004
+        return 200 <= self.status < 300
 
     def number(self, header: str) -> int | None:
         """Return a header as a whole number."""
         value = self.headers.get(header, "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None  # noqa: PLR2004
+        return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
 
     @property
     def problem(self) -> str:
@@ -81,13 +81,13 @@ def refusal(answer: Answer) -> BstiError:
     status = answer.status
     if is_busy(answer):
         return TransientError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after())
-    if status == 401 or (status == 403 and answer.problem):  # noqa: PLR2004
+    if status == 401 or (status == 403 and answer.problem):
         return SettingsError(
             "The registry does not accept the token.",
             hint="It may have expired, or lack the right. Type bsti-submit login, or put a new one where "
             "BSTI_TOKEN_FILE points. The case is safe.",
         )
-    if 300 <= status < 400:  # noqa: PLR2004
+    if 300 <= status < 400:
         return SettingsError(
             "The registry's address leads elsewhere, which is not followed.",
             hint="Check BSTI_REGISTRY. A sign-in page of this network may stand between.",

@@ -120,7 +120,7 @@ class Connection:
             sent["Content-Length"] = str(length)
         token = self._token() if signed_in else ""
         answer = self._once(method, url, sent, token, content, body)
-        if answer.status == 401 and signed_in and (renewed := self._token()) != token:  # noqa: PLR2004
+        if answer.status == 401 and signed_in and (renewed := self._token()) != token:
             answer = self._once(method, url, sent, renewed, content, body)
         return answer
 
@@ -258,7 +258,7 @@ class Connection:
 
         Looks at the certificate alone, on a connection of its own over which nothing is sent.
         """
-        from cryptography import x509  # noqa: PLC0415
+        from cryptography import x509
 
         base = urlsplit(self.url)
         if urllib.request.getproxies().get("https") or not base.hostname:

@@ -63,8 +63,9 @@ class Site:
 
 
 class Destination(Protocol):
-    """Takes cases. Every method may raise the errors of `bsti_submit.errors` by what a person can do about them:
+    """Takes cases.
 
+    Every method may raise the errors of `bsti_submit.errors` by what a person can do about them:
     NotDeliveredError (unreachable, busy), RefusedError (looked at and refused), SettingsError (sign-in, certificate).
     """
 

@@ -27,7 +27,7 @@ def parse_rate(text: str) -> int:
     InputError
         If it is none, or under 1 kB a second.
     """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kmg]?)(?:b|b/s)?", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kmg]?)(?:b|b/s)?", text.strip().lower(), re.ASCII)
     rate = int(float(found[1]) * _UNITS[found[2]]) if found else 0
     if rate < LEAST_RATE:
         raise InputError("The rate must be like 500k or 2M: bytes a second, at least 1k.")
@@ -83,11 +83,9 @@ class Window:
         InputError
             If it is none, or empty.
         """
-        found = re.fullmatch(r"(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})", text.strip())
+        found = re.fullmatch(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})", text.strip(), re.ASCII)
         try:
-            start, end = (
-                (time(int(found[n]), int(found[n + 1])) for n in (1, 3)) if found else (time(), time())
-            )
+            start, end = (time(int(found[n]), int(found[n + 1])) for n in (1, 3)) if found else (time(), time())
         except ValueError:
             start = end = time()
         if start == end:

@@ -46,9 +46,7 @@ class Pins:
         if first:
             known = {str(key["kid"]): str(key["public"]) for key in keys if "kid" in key and "public" in key}
             if not known:
-                raise SettingsError(
-                    "The registry names no signing key, so its receipts could not be checked."
-                )
+                raise SettingsError("The registry names no signing key, so its receipts could not be checked.")
             self._write(registry, known)
             return True
         while waiting:
@@ -74,6 +72,7 @@ class Pins:
         whole = self._all() | {registry: dict(keys)}
         part = self._path.with_suffix(".part")
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with part.open("w", encoding="utf-8") as stream:
                 stream.write(json.dumps(whole, indent=2, sort_keys=True) + "\n")
                 stream.flush()
@@ -84,7 +83,9 @@ class Pins:
 
 
 _CHANGED = "The registry signs with a key that this site does not know and that no known key vouches for."
-_ASK = "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
+_ASK = (
+    "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
+)
 
 
 def _is_endorsed(key: Mapping[str, object], known: Mapping[str, str]) -> bool:

@@ -92,9 +92,7 @@ def send_all(
     return tuple(results)
 
 
-def _each(
-    outbox: Outbox, destination_for: Callable[[str], Destination], progress: Progress
-) -> Iterator[Sent]:
+def _each(outbox: Outbox, destination_for: Callable[[str], Destination], progress: Progress) -> Iterator[Sent]:
     failed: set[str] = set()
     """Destinations that cannot be used now: the cases for them wait."""
     for case in outbox.pending():
@@ -118,9 +116,7 @@ def _send(outbox: Outbox, case_id: str, destination: Destination, progress: Prog
     outbox.mark_sending(case.case_id)
     try:
         _require_whole(case)
-        receipt = destination.deliver(
-            shipment_of(case), progress, lambda url: outbox.record_upload(case.case_id, url)
-        )
+        receipt = destination.deliver(shipment_of(case), progress, lambda url: outbox.record_upload(case.case_id, url))
     except RefusedError:
         outbox.refused(case.case_id)
         raise

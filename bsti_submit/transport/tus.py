@@ -118,8 +118,7 @@ class Upload:
 
     def _open(self) -> str:
         metadata = ",".join(
-            f"{name} {base64.b64encode(value.encode()).decode('ascii')}"
-            for name, value in self.metadata.items()
+            f"{name} {base64.b64encode(value.encode()).decode('ascii')}" for name, value in self.metadata.items()
         )
         headers = {
             **VERSION,
@@ -129,7 +128,7 @@ class Upload:
         }
         answer = self.connection.request("POST", self.create, headers=headers)
         location = answer.headers.get("location", "")
-        if answer.status != 201 or not location:  # noqa: PLR2004
+        if answer.status != 201 or not location:
             raise refusal(answer)
         return urljoin(self.connection.address(self.create), location)
 
@@ -225,9 +224,7 @@ class Upload:
                 return self._offset(url)
             case 413 if self.chunk > SMALLEST_CHUNK:
                 self._halve()
-                raise TransientError(
-                    "Something between here and the registry takes smaller pieces only.", wait=0.0
-                )
+                raise TransientError("Something between here and the registry takes smaller pieces only.", wait=0.0)
             case 413 if not answer.problem:
                 raise NotDeliveredError(
                     "Something between here and the registry takes no piece of 64 kB.",
@@ -270,9 +267,7 @@ class Upload:
                 while length:
                     block = stream.read(min(BLOCK, length))
                     if not block:
-                        raise HeldError(
-                            "The package in the outbox is shorter than it was, so it is not sent."
-                        )
+                        raise HeldError("The package in the outbox is shorter than it was, so it is not sent.")
                     length -= len(block)
                     yield block
         except OSError:

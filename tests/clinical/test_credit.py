@@ -92,18 +92,14 @@ def test_the_citation_names_each_person_once_and_no_anonymous_one():
 
 def test_the_citation_is_yaml():
     yaml = pytest.importorskip("yaml")
-    loaded = yaml.safe_load(
-        citation_cff([NAMED, Contributor("named", "Example, Ida"), Contributor("named", "Plato")])
-    )
+    loaded = yaml.safe_load(citation_cff([NAMED, Contributor("named", "Example, Ida"), Contributor("named", "Plato")]))
     assert [author["family-names"] for author in loaded["authors"]] == ["Example", "Example", "Plato"]
     assert loaded["cff-version"] == "1.2.0"
     assert yaml.safe_load(citation_cff([]))["authors"] == [{"name": "BSTI COVID-19 imaging registry"}]
 
 
 def test_the_sheet_lists_and_counts():
-    rows = list(
-        csv.reader(io.StringIO(contributors_csv([NAMED, Contributor("anonymous"), Contributor("anonymous")])))
-    )
+    rows = list(csv.reader(io.StringIO(contributors_csv([NAMED, Contributor("anonymous"), Contributor("anonymous")]))))
     assert rows == [
         ["name", "orcid", "organisation"],
         ["Imogen van Example", "0000-0002-1825-0097", 'The "Old" Trust'],

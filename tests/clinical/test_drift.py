@@ -11,8 +11,9 @@ import pytest
 
 from bsti_submit.clinical import form, units
 from bsti_submit.clinical.questions import GROUPS, questions
-from bsti_submit.clinical.record import schema
+from bsti_submit.clinical.record import ClinicalRecord, schema, validate
 from bsti_submit.clinical.sources import manifest
+from bsti_submit.clinical.sources.row import column_of
 from bsti_submit.clinical.summary import SHORT_LABELS
 from bsti_submit.clinical.wording import DAY_RANGES, TABLE, find
 
@@ -24,9 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "clinical.md"
 
 def resolve(node):
     while "$ref" in node:
-        node = SCHEMA["$defs"][node["$ref"].rpartition("/")[2]] | {
-            key: node[key] for key in node if key != "$ref"
-        }
+        node = SCHEMA["$defs"][node["$ref"].rpartition("/")[2]] | {key: node[key] for key in node if key != "$ref"}
     return node
 
 
@@ -153,12 +152,10 @@ def test_every_part_of_the_schema_has_a_column():
     columns = {*manifest.COLUMNS, *manifest.ADDED_COLUMNS} - {"study_path", "local_ref", "id_suffix"}
     leaves = {path for path, node in PARTS.items() if "properties" not in node and "items" not in node}
     leaves -= {
-        path
-        for path in leaves
-        if path.rpartition(".")[2] in {"source", "comparator", "absent"} or ".reported" in path
+        path for path in leaves if path.rpartition(".")[2] in {"source", "comparator", "absent"} or ".reported" in path
     }
     leaves -= {"schema_version", "case_id"}
-    covered = {manifest._column_of(path.replace("[]", "[0]")) for path in leaves}
+    covered = {column_of(path.replace("[]", "[0]")) for path in leaves}
     assert covered <= columns
     grouped = {"wcc_unit", "crp_unit", "po2_unit", "asymptomatic", "pcr_specimens", "prior_case_id"}
     assert columns - covered == grouped
@@ -175,15 +172,11 @@ def test_texts_for_the_screen_are_ascii():
     for question in questions(BARE):
         texts += [question.title, question.example, *question.choices]
     assert all(text.isascii() for text in texts)
-    assert all(
-        len(line) <= 80 for question in questions(BARE) for line in (question.title, *question.choices)
-    )
+    assert all(len(line) <= 80 for question in questions(BARE) for line in (question.title, *question.choices))
 
 
 def test_every_code_of_a_message_is_documented():
-    source = "".join(
-        path.read_text("utf-8") for path in (DOCS.parents[1] / "bsti_submit" / "clinical").rglob("*.py")
-    )
+    source = "".join(path.read_text("utf-8") for path in (DOCS.parents[1] / "bsti_submit" / "clinical").rglob("*.py"))
     codes = set(re.findall(r'"(E-[A-Z0-9-]+)"', source)) - {"E-SCHEMA"}
     documented = set(re.findall(r"`(E-[A-Z0-9-]+)`", DOCS.read_text("utf-8")))
     assert codes == documented
@@ -205,8 +198,6 @@ def test_the_page_lists_fields_columns_and_rules_as_they_are():
 
 
 def test_the_example_on_the_page_is_a_valid_record():
-    from bsti_submit.clinical.record import ClinicalRecord, validate
-
     blocks = re.findall(r"```json\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     assert blocks
     assert all(isinstance(validate(json.loads(block)), ClinicalRecord) for block in blocks)

@@ -18,10 +18,10 @@ from bsti_submit.clinical.sources.manifest import (
     read,
     template,
 )
-from bsti_submit.errors import InputError
+from bsti_submit.errors import HeldError, InputError
 from bsti_submit.model import new_case_id
 
-from .samples import CT_RECORD, CXR_RECORD, change
+from .samples import CT_RECORD, CXR_RECORD, change, context, header_age
 
 CT_ROW = {
     "study_path": "case01",
@@ -88,9 +88,7 @@ def sheet(*rows, columns=(*COLUMNS, *ADDED_COLUMNS), end="\r\n"):
 
 
 def entered(record):
-    return change(
-        record, age={**record["age"], "source": "entered"}, sex={**record["sex"], "source": "entered"}
-    )
+    return change(record, age={**record["age"], "source": "entered"}, sex={**record["sex"], "source": "entered"})
 
 
 def problems(row, **cells):
@@ -327,3 +325,19 @@ def test_the_template_is_a_valid_manifest():
 def test_a_large_manifest_is_read_quickly():
     rows = [{**CXR_ROW, "study_path": f"c{number}", "local_ref": f"r-{number}"} for number in range(300)]
     assert len(parse(sheet(*rows)).rows) == 300
+
+
+def test_a_row_is_held_against_its_images(facts):
+    (row,) = parse(sheet({**CT_ROW, "id_suffix": "437"})).require_valid()
+    assert row.accept(facts).data == entered(CT_RECORD)
+    with pytest.raises(HeldError):
+        row.accept(context(suffix_matches=lambda _: False))
+    with pytest.raises(HeldError):
+        row.accept(context(age=header_age(40)))
+
+
+def test_a_reference_with_the_patients_name_is_refused_without_being_repeated(facts):
+    (row,) = parse(sheet({**CT_ROW, "local_ref": "quaglione-2"})).require_valid()
+    with pytest.raises(InputError) as raised:
+        row.accept(facts)
+    assert "quaglione" not in "".join(raised.value.details)

@@ -22,8 +22,10 @@ STATED = {
     ),
     "numeric sex": (
         {"sex": {"value": "1"}},
-        "E-SEX sex: '1' is ambiguous. Use M, F or O; numeric codes differ between NCCID (0=F, 1=M) and the NHS "
-        "(1=M, 2=F) and are not accepted.",
+        (
+            "E-SEX sex: '1' is ambiguous. Use M, F or O; numeric codes differ between NCCID (0=F, 1=M) and the NHS "
+            "(1=M, 2=F) and are not accepted."
+        ),
     ),
     "no unit": (
         {"white_cell_count": {"value": 6.4}},
@@ -31,8 +33,10 @@ STATED = {
     ),
     "cells per microlitre": (
         {"white_cell_count": {"value": 6400, "unit": "10*9/L"}},
-        "E-RANGE white_cell_count: 6400 10*9/L is outside the plausible range 0 to 500 10*9/L. "
-        "Check the value and the unit on the report.",
+        (
+            "E-RANGE white_cell_count: 6400 10*9/L is outside the plausible range 0 to 500 10*9/L. "
+            "Check the value and the unit on the report."
+        ),
     ),
     "another unit": (
         {"crp": {"value": 14.8, "unit": "mg/dL"}},
@@ -40,8 +44,10 @@ STATED = {
     ),
     "impossible pO2": (
         {"po2": {"value": 62, "unit": "kPa", "sample": "arterial", "fio2": 0.21}},
-        "E-PO2-IMPOSSIBLE po2: 62 kPa is not possible breathing FiO2 0.21 (ceiling 19.95 kPa at sea level). "
-        "Check the unit (mmHg?) and the FiO2.",
+        (
+            "E-PO2-IMPOSSIBLE po2: 62 kPa is not possible breathing FiO2 0.21 (ceiling 19.95 kPa at sea level). "
+            "Check the unit (mmHg?) and the FiO2."
+        ),
     ),
     "no sample": (
         {"po2": {"value": 8.3, "unit": "kPa"}},
@@ -49,8 +55,10 @@ STATED = {
     ),
     "status and tests": (
         {"rt_pcr": {"status": "negative", "tests": TESTS}},
-        "E-PCR-MISMATCH rt_pcr: status is 'negative' but the listed tests give 'positive'. "
-        "Correct the status or the tests.",
+        (
+            "E-PCR-MISMATCH rt_pcr: status is 'negative' but the listed tests give 'positive'. "
+            "Correct the status or the tests."
+        ),
     ),
     "identifier in text": (
         {"indication": {"code": "other", "text": "NHS 943 476 5919, worse today"}},
@@ -58,8 +66,10 @@ STATED = {
     ),
     "unknown field": (
         {"patient_name": "Q. Uaglion"},
-        "E-UNKNOWN-FIELD patient_name: this field is not part of the schema and was not read. "
-        "Clinical metrics must not carry names, dates or identifiers.",
+        (
+            "E-UNKNOWN-FIELD patient_name: this field is not part of the schema and was not read. "
+            "Clinical metrics must not carry names, dates or identifiers."
+        ),
     ),
     "both": (
         {"crp": {"value": 5, "unit": "mg/L", "absent": "pending"}},
@@ -159,9 +169,7 @@ def test_each_other_mistake_gives_one_message_at_its_place(members, start):
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_form():
-    raw = change(
-        CT_RECORD, crp=148, age={"value": 93}, indication={"code": "other", "text": "see Dr Quaglione"}
-    )
+    raw = change(CT_RECORD, crp=148, age={"value": 93}, indication={"code": "other", "text": "see Dr Quaglione"})
     assert [line.split()[1] for line in lines(raw)] == ["age:", "crp:", "indication.text:"]
 
 
@@ -240,9 +248,7 @@ def test_a_number_that_cannot_be_stored_is_refused_where_it_stands(number):
 
 def test_a_repeated_name_is_refused_where_it_stands():
     text = json.dumps(CT_RECORD).replace('"value": 148', '"value": 148, "value": 149')
-    assert lines(json_file.parse(text.encode())) == [
-        "E-DUPLICATE crp.value: this name occurs twice. Keep one of them."
-    ]
+    assert lines(json_file.parse(text.encode())) == ["E-DUPLICATE crp.value: this name occurs twice. Keep one of them."]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +266,12 @@ def test_a_missing_file_is_not_named(tmp_path):
     with pytest.raises(InputError) as raised:
         json_file.read(tmp_path / "quaglione.json")
     assert "quaglione" not in str(raised.value) + "".join(raised.value.details)
+
+
+def test_depth_and_length_are_bounded():
+    deep: object = 1
+    for _ in range(20):
+        deep = {"value": deep}
+    assert lines(change(CT_RECORD, crp=deep))[0].startswith("E-DEPTH crp.value")
+    assert lines(change(CT_RECORD, confirmed=["crp-extreme"] * 500))[0].startswith("E-TYPE confirmed")
+    assert lines(change(CT_RECORD, crp=b"148"))[0] == "E-TYPE crp: this is not a JSON value."

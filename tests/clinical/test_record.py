@@ -16,6 +16,7 @@ from bsti_submit.clinical.record import (
     validate,
 )
 from bsti_submit.errors import ExitCode, HeldError, InputError
+from bsti_submit.model import new_case_id
 from bsti_submit.phi import Identified
 
 from .samples import BARE, CT_RECORD, CXR_RECORD, change, context, header_age
@@ -49,9 +50,7 @@ def test_the_same_number_is_one_record_however_it_is_written():
 
 
 def test_abnormal_values_are_flagged_and_stop_nothing():
-    notes = accept(
-        change(CT_RECORD, white_cell_count={"value": 13.1, "unit": "10*9/L", "day": 5}), BARE
-    ).notes
+    notes = accept(change(CT_RECORD, white_cell_count={"value": 13.1, "unit": "10*9/L", "day": 5}), BARE).notes
     assert [str(note) for note in notes] == [
         "warning white_cell_count: high (reference 4.0-11.0 x10^9/L).",
         "warning crp: high (reference <5 mg/L).",
@@ -156,9 +155,7 @@ def test_a_suffix_that_cannot_be_compared_holds_the_row(matcher):
 
 
 def test_this_patients_own_words_are_refused_in_the_indication(facts):
-    result = validate(
-        change(CT_RECORD, indication={"code": "other", "text": "cough, seen with Quaglione"}), facts
-    )
+    result = validate(change(CT_RECORD, indication={"code": "other", "text": "cough, seen with Quaglione"}), facts)
     assert [str(problem) for problem in result] == [
         "E-PHI indication.text: contains a word or number from this patient's own images. Remove it; the text was not saved."
     ]
@@ -217,8 +214,6 @@ def test_a_day_before_birth_is_refused():
 
 
 def test_case_ids_are_stored_in_their_usual_form(facts):
-    from bsti_submit.model import new_case_id
-
     case_id = new_case_id()
     studies = [{"modality": "CXR", "days_before": 4, "case_id": case_id.lower().replace("-", " ")}]
     made = accept(change(CT_RECORD, prior_imaging={"value": "yes", "studies": studies}), facts)

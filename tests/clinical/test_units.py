@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,10 +117,6 @@ def test_rounding_to_a_tenth_of_a_kilopascal_comes_back_within_half_a_millimetre
 
 @given(st.decimals(min_value=0, max_value=1000, places=2))
 def test_a_number_survives_canonical_json(number):
-    import json
-
-    import rfc8785
-
     assert Decimal(json.loads(rfc8785.dumps(float(number)), parse_float=str, parse_int=str)) == number
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from bsti_submit.deid import allow, dictionary
-from bsti_submit.deid.profile import export_allow_list, lint_profile, load_profile, profile_names, profiles_folder
+from bsti_submit.deid.profile import (
+    export_allow_list,
+    lint_profile,
+    load_profile,
+    profile_names,
+    profiles_folder,
+)
+from bsti_submit.deid.table import rows
 from bsti_submit.errors import InputError
 from bsti_submit.model import Form, Reason
 
@@ -73,8 +80,6 @@ def test_shipped_profile_lints_clean(name):
 
 
 def test_no_shipped_recipe_names_an_attribute_twice_or_leaves_out_a_row():
-    from bsti_submit.deid.table import rows
-
     for name in generate.PROFILES:
         plan = load_profile(name).plan
         assert all(plan.names(row.tag) for row in rows() if row.tag is not None)
@@ -164,7 +169,14 @@ def test_forms_of_the_allow_list(keyword, forms):
 def test_allow_list_has_nothing_that_never_leaves():
     allowed = load_profile("bsti-default").allow_list()
 
-    for keyword in ("PatientAge", "PatientBirthName", "OtherPatientIDs", "ICCProfile", "IconImageSequence", "StorageURL"):
+    for keyword in (
+        "PatientAge",
+        "PatientBirthName",
+        "OtherPatientIDs",
+        "ICCProfile",
+        "IconImageSequence",
+        "StorageURL",
+    ):
         assert dictionary.tag_of(keyword) not in allowed.elements, keyword
     groups = {tag >> 16 for tag in allowed.elements}
     assert not {group for group in groups if group & 1 or group in {0x0000, 0x0004} or group in range(0x6000, 0x60FF)}

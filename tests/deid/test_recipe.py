@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,7 +69,12 @@ HEADER_TRAPS = [
     ("variable", "REPLACE PatientID var:newid", "no variable newid", ""),
     ("function", "REPLACE StudyDate func:shiftdate", "not a function", "func:shift_date"),
     ("function-case", "REPLACE StudyDate FUNC:shift_date", "lower case", ""),
-    ("deid-function", "REPLACE SOPInstanceUID deid_func:pydicom_uid", "not a function", "deid_func:pydicom_uuid"),
+    (
+        "deid-function",
+        "REPLACE SOPInstanceUID deid_func:pydicom_uid",
+        "not a function",
+        "deid_func:pydicom_uuid",
+    ),
     ("constant-uid", "REPLACE SOPInstanceUID deid_func:pydicom_uuid stable_remapping=false", "same one", ""),
     ("prefix", "REPLACE SOPInstanceUID deid_func:dicom_uuid org_root=1.2", "takes no org_root", ""),
     ("jitter-vr", "JITTER PatientAge 5", "holds no date", "REMOVE PatientAge"),
@@ -129,8 +134,18 @@ FILE_TRAPS = [
     ("header-name", "FORMAT dicom\n%header x\nREMOVE PatientName\n", 2, "takes no name"),
     ("filter-name", "FORMAT dicom\n%filter\n%header\nREMOVE PatientName\n", 2, "needs a name"),
     ("no-action", "FORMAT dicom\n%header\n", 0, "no action"),
-    ("fields-split", "FORMAT dicom\n%fields a\nSPLIT PatientID\n%header\nREMOVE PatientName\n", 3, "not allowed"),
-    ("fields-twice", "FORMAT dicom\n%fields a\nFIELD PatientID\n%fields a\n%header\nREMOVE PatientName\n", 4, "second time"),
+    (
+        "fields-split",
+        "FORMAT dicom\n%fields a\nSPLIT PatientID\n%header\nREMOVE PatientName\n",
+        3,
+        "not allowed",
+    ),
+    (
+        "fields-twice",
+        "FORMAT dicom\n%fields a\nFIELD PatientID\n%fields a\n%header\nREMOVE PatientName\n",
+        4,
+        "second time",
+    ),
     ("byte-order-mark", "\ufeffFORMAT dicom\n%header\nREMOVE PatientName\n", 1, "byte order mark"),
 ]
 
@@ -160,9 +175,7 @@ FILTER_TRAPS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("line", "said"), [trap[1:] for trap in FILTER_TRAPS], ids=[trap[0] for trap in FILTER_TRAPS]
-)
+@pytest.mark.parametrize(("line", "said"), [trap[1:] for trap in FILTER_TRAPS], ids=[trap[0] for trap in FILTER_TRAPS])
 def test_trap_under_filter_is_told(write, line, said):
     text = f"FORMAT dicom\n%filter graylist\nLABEL one\ncontains Rows 512\n{line}\n%header\nREMOVE PatientName\n"
 

@@ -56,8 +56,7 @@ def test_unzip_accepts_it(tmp_path):
 def test_series_and_instances_are_numbered_in_order_even_when_series_alternate():
     with PackageWriter(None, CASE) as writer:
         names = [
-            writer.add(certified(bytes([n]), n, series))
-            for n, series in enumerate(("1.2", "1.3", "1.2", "1.4"), 1)
+            writer.add(certified(bytes([n]), n, series)) for n, series in enumerate(("1.2", "1.3", "1.2", "1.4"), 1)
         ]
     assert names == [
         "data/images/0001/000001.dcm",
@@ -141,7 +140,7 @@ def test_a_full_disk_is_said_in_plain_words():
     from pathlib import Path
 
     full = Path("/dev/full")
-    if not full.exists() or os.geteuid() == 0 and not os.access(full, os.W_OK):
+    if not full.exists() or (os.geteuid() == 0 and not os.access(full, os.W_OK)):
         pytest.skip("needs /dev/full")
 
     class Kept(PackageWriter):

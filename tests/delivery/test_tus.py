@@ -331,7 +331,9 @@ def test_a_problem_of_the_registry_is_a_refusal_and_a_page_of_a_proxy_is_not(sen
         sending.run()
 
 
-@pytest.mark.parametrize("location", ["https://elsewhere.example/files/1", "//elsewhere.example/x", "http://localhost/x"])
+@pytest.mark.parametrize(
+    "location", ["https://elsewhere.example/files/1", "//elsewhere.example/x", "http://localhost/x"]
+)
 def test_an_upload_elsewhere_is_not_followed_and_no_token_goes_there(send, location):
     sending = send(None, Fault("POST", answer=(201, {"Location": location})))
     with pytest.raises(SettingsError, match="another server"):
@@ -407,7 +409,15 @@ def test_the_token_is_in_one_header_alone(send):
         assert "very-secret" not in repr(seen.headers) + seen.path
         assert b"very-secret" not in seen.body
         assert set(seen.headers) <= {
-            *("Host", "Accept", "Accept-Encoding", "Connection", "User-Agent", "X-Request-Id", "Content-Length"),
+            *(
+                "Host",
+                "Accept",
+                "Accept-Encoding",
+                "Connection",
+                "User-Agent",
+                "X-Request-Id",
+                "Content-Length",
+            ),
             *("Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "Content-Type"),
         }
         assert seen.headers["User-Agent"].startswith("bsti-submit/")

@@ -47,9 +47,7 @@ def dataset(
     made.BitsStored = 12
     made.HighBit = 11
     made.PixelRepresentation = 0
-    made.PixelData = bytes(
-        (number + place) % 251 if place % 2 == 0 else 3 for place in range(side * side * 2)
-    )
+    made.PixelData = bytes((number + place) % 251 if place % 2 == 0 else 3 for place in range(side * side * 2))
     for keyword, value in attributes.items():
         if value is None:
             del made[keyword]

@@ -146,9 +146,7 @@ def test_files_that_a_dicomdir_lists_but_are_not_there(file_set):
     counted = survey(file_set)
     assert (len(counted.instances), counted.missing, counted.rejections) == (1, 1, ())
     held = survey(file_set / "DICOMDIR")
-    assert [(one.reason, one.attribute) for one in held.rejections] == [
-        (Reason.UNREADABLE, "ReferencedFileID")
-    ]
+    assert [(one.reason, one.attribute) for one in held.rejections] == [(Reason.UNREADABLE, "ReferencedFileID")]
 
 
 def test_a_dicomdir_in_a_zip_is_no_instance(file_set, tmp_path):

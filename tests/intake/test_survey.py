@@ -367,9 +367,7 @@ def test_pydicoms_own_files_are_surveyed_without_a_word(capfd):
     assert all(one.sop_class_uid for one in found.instances)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("BSTI_REAL_DATA"), reason="BSTI_REAL_DATA names no folder of real studies"
-)
+@pytest.mark.skipif(not os.environ.get("BSTI_REAL_DATA"), reason="BSTI_REAL_DATA names no folder of real studies")
 def test_real_studies_are_surveyed_whole():
     found = survey(Path(os.environ["BSTI_REAL_DATA"]))
     assert found.instances

@@ -10,9 +10,7 @@ from bsti_submit.deid.pixels.anatomy import Coverage, coverage
 from bsti_submit.phi import Identified
 
 
-def described(
-    *, body_part="", study="", series="", protocol="", regions=(), image_type=(), procedures=(), **other
-):
+def described(*, body_part="", study="", series="", protocol="", regions=(), image_type=(), procedures=(), **other):
     return SimpleNamespace(
         image_type=image_type,
         body_part_text=Identified(body_part),

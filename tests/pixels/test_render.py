@@ -37,9 +37,7 @@ def made(values, **attributes):
 
 
 def test_the_headers_window_is_applied_with_its_rescale():
-    data = made(
-        ramp(high=2000), WindowCenter="0", WindowWidth="1000", RescaleSlope="1", RescaleIntercept="-1000"
-    )
+    data = made(ramp(high=2000), WindowCenter="0", WindowWidth="1000", RescaleSlope="1", RescaleIntercept="-1000")
     image = shown(data)
     assert image.flat[0] == 0
     assert image.flat[-1] == 255
@@ -61,9 +59,7 @@ def test_without_a_window_the_bulk_of_the_values_is_spread():
     assert image.max() == 255
 
 
-@pytest.mark.parametrize(
-    "how", [{"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}]
-)
+@pytest.mark.parametrize("how", [{"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}])
 def test_inverse_images_are_inverted(how):
     image = shown(made(ramp(), **how), full_range=True)
     assert (image.flat[0], image.flat[-1]) == (255, 0)
@@ -74,9 +70,7 @@ def test_signed_values_are_read_as_such():
     assert np.all(np.diff(shown(data, full_range=True).reshape(-1)) >= 0)
 
 
-@pytest.mark.parametrize(
-    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
-)
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_every_native_syntax(syntax):
     values = ramp(high=4000)
     one = dataset(1, PixelData=values.tobytes())
@@ -172,9 +166,7 @@ def test_no_damage_makes_a_preview_fail(data):
 
 def test_a_contact_sheet_has_every_picture_at_its_place():
     white = render(made(np.full(SIDE * SIDE, 9, "<u2")), full_range=True)
-    sheet = Image.open(
-        io.BytesIO(contact_sheet([(white, "#000001")] * 5 + [(b"broken", "x")], columns=4, side=64))
-    )
+    sheet = Image.open(io.BytesIO(contact_sheet([(white, "#000001")] * 5 + [(b"broken", "x")], columns=4, side=64)))
     assert sheet.width == 4 * 72 + 8
     assert sheet.height == 2 * 90 + 8
     assert Image.open(io.BytesIO(contact_sheet([]))).size

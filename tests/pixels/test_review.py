@@ -26,9 +26,7 @@ pytestmark = [pytest.mark.server, pytest.mark.enable_socket]
 def radiograph(number, side=64, frames=1):
     y, x = np.mgrid[:side, :side]
     picture = (2000 + 1500 * np.sin(x / (4 + number)) * np.cos(y / 9)).astype("<u2")
-    return encode(
-        dataset(number, sop_class=CR, side=side, NumberOfFrames=frames, PixelData=picture.tobytes() * frames)
-    )
+    return encode(dataset(number, sop_class=CR, side=side, NumberOfFrames=frames, PixelData=picture.tobytes() * frames))
 
 
 def item(number, *, data=None, frames=1, reason=Reason.NOT_LOOKED_AT, **other):
@@ -80,9 +78,7 @@ class Client:
 @pytest.fixture
 def review():
     kept = []
-    with ReviewServer(
-        [item(1), item(2, frames=2), item(3, clearable=False)], lambda *one: kept.append(one)
-    ) as made:
+    with ReviewServer([item(1), item(2, frames=2), item(3, clearable=False)], lambda *one: kept.append(one)) as made:
         made.kept = kept
         yield made
 

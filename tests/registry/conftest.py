@@ -36,9 +36,7 @@ class Sender:
     registry: RunningRegistry = field(repr=False)
 
     def put(self, package: Package, headers: dict[str, str] | None = None, **changes: Any) -> httpx.Response:
-        return self.http.put(
-            f"/v1/cases/{package.case_id}", json=package.body(**changes), headers=headers or {}
-        )
+        return self.http.put(f"/v1/cases/{package.case_id}", json=package.body(**changes), headers=headers or {})
 
     def create(self, package: Package, **changes: str) -> httpx.Response:
         metadata = f"case {b64(package.case_id)},sha256 {b64(package.sha256)},filename {b64('case.zip')}"
@@ -48,9 +46,7 @@ class Sender:
         )
 
     def patch(self, address: str, offset: int, data: bytes, **headers: str) -> httpx.Response:
-        return self.http.patch(
-            address, content=data, headers={**CHUNK, "Upload-Offset": str(offset), **headers}
-        )
+        return self.http.patch(address, content=data, headers={**CHUNK, "Upload-Offset": str(offset), **headers})
 
     def offset(self, address: str) -> int:
         return int(self.http.head(address, headers=TUS).headers["upload-offset"])
@@ -90,9 +86,7 @@ class Sender:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     folder = tmp_path_factory.mktemp("registry")
-    with running_registry(
-        folder, "--rate", "5000", "--burst", "5000", profiles=write_profile(folder)
-    ) as running:
+    with running_registry(folder, "--rate", "5000", "--burst", "5000", profiles=write_profile(folder)) as running:
         yield running
 
 

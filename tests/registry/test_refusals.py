@@ -49,11 +49,7 @@ def with_clinical(**changes):
             "/clinical/po2/value",
         ),
         (
-            {
-                "clinical": with_clinical(
-                    rt_pcr={"status": "negative", "tests": [{"result": "positive", "day": 0}]}
-                )
-            },
+            {"clinical": with_clinical(rt_pcr={"status": "negative", "tests": [{"result": "positive", "day": 0}]})},
             "invalid-clinical",
             "/clinical/rt_pcr/status",
         ),
@@ -100,9 +96,7 @@ def test_put_is_refused(sender: Sender, package: Package, changes: dict, expecte
     ids=["cut", "twice", "nan", "huge", "latin", "surrogate", "deep", "digits"],
 )
 def test_json_is_strict(sender: Sender, package: Package, body: bytes):
-    answer = sender.http.put(
-        f"/v1/cases/{package.case_id}", content=body, headers={"Content-Type": "application/json"}
-    )
+    answer = sender.http.put(f"/v1/cases/{package.case_id}", content=body, headers={"Content-Type": "application/json"})
     assert kind(answer) == "invalid-json"
 
 
@@ -110,10 +104,7 @@ def test_json_body_is_bounded_and_typed(sender: Sender, package: Package):
     url = f"/v1/cases/{package.case_id}"
     big = sender.http.put(url, content=b" " * (2 << 20), headers={"Content-Type": "application/json"})
     assert kind(big) == "too-large"
-    assert (
-        kind(sender.http.put(url, content=b"{}", headers={"Content-Type": "text/plain"}))
-        == "unsupported-media-type"
-    )
+    assert kind(sender.http.put(url, content=b"{}", headers={"Content-Type": "text/plain"})) == "unsupported-media-type"
 
     def stream():
         for _ in range(40):
@@ -355,9 +346,7 @@ def test_privacy_doubts_quarantine_after_the_receipt(sender: Sender, panel, chan
     sender.send(package)
     case = sender.settled(package)
     assert case["state"] == "quarantined"
-    assert {finding["object"] for finding in case["findings"]} == {
-        "sha256:" + hashlib.sha256(data).hexdigest()
-    }
+    assert {finding["object"] for finding in case["findings"]} == {"sha256:" + hashlib.sha256(data).hexdigest()}
     assert rule in {finding["rule"] for finding in case["findings"]}
     assert "ZZPHI" not in json.dumps(case)
     assert "5919" not in json.dumps(case["findings"])

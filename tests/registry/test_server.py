@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import ssl
 import stat
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 
@@ -90,12 +91,15 @@ def test_tokens(registry: RunningRegistry, sender: Sender):
         assert kind(http.get("/v1/site")) == "unauthorized"
 
 
-def test_no_secret_on_disk(
-    registry: RunningRegistry, sender: Sender, tokens: dict[str, str], package: Package
-):
+def test_no_secret_on_disk(registry: RunningRegistry, sender: Sender, tokens: dict[str, str], package: Package):
     sender.put(package)
     address = sender.create(package).headers["location"]
     sender.patch(address, 0, package.data[:100])
+    deadline = time.monotonic() + 10  # the log line of an answer is written after the answer
+    while time.monotonic() < deadline and not any(
+        b"/v1/uploads/{uid}" in path.read_bytes() for path in (registry.data / "logs").glob("*")
+    ):
+        time.sleep(0.05)
     kept = {path: path.read_bytes() for path in registry.data.rglob("*") if path.is_file()}
     for token in tokens.values():
         assert not [path.name for path, data in kept.items() if token.encode() in data]
@@ -208,8 +212,7 @@ def test_reads_are_audited_in_a_chain(registry: RunningRegistry, sender: Sender,
     db.row_factory = sqlite3.Row
     try:
         actions = [
-            row["action"]
-            for row in db.execute("SELECT action FROM audit WHERE case_id = ?", (package.case_id,))
+            row["action"] for row in db.execute("SELECT action FROM audit WHERE case_id = ?", (package.case_id,))
         ]
         assert actions == ["case-announced", "case-read"]
         assert audit.verify(db) is None

@@ -134,9 +134,7 @@ def test_query_and_amendment(sender: Sender, package: Package, panel):
     changed = {**package.clinical, "crp": {"value": 14.8, "unit": "mg/L"}}
     wrong = sender.http.post(url, json=amendment(changed, clinical_sha256="00" * 32))
     assert wrong.json()["type"] == "/problems/digest-mismatch"
-    wrong = sender.http.post(
-        url, json=amendment(changed, attestation=attestation(package_sha256=package.sha256))
-    )
+    wrong = sender.http.post(url, json=amendment(changed, attestation=attestation(package_sha256=package.sha256)))
     assert wrong.json()["type"] == "/problems/invalid-attestation"
     answer = sender.http.post(url, json=amendment(changed))
     assert answer.status_code == 200
@@ -198,8 +196,7 @@ def test_pages(sender: Sender):
     assert [one.case_id for one in packages] == seen[-3:]
     assert sender.http.get("/v1/cases", params={"state": "nonsense"}).status_code == 422
     assert all(
-        case["state"] == "draft"
-        for case in sender.http.get("/v1/cases", params={"state": "draft"}).json()["cases"]
+        case["state"] == "draft" for case in sender.http.get("/v1/cases", params={"state": "draft"}).json()["cases"]
     )
 
 

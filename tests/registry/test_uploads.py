@@ -123,9 +123,7 @@ def raw_patch(sender: Sender, address: str, told: int, data: bytes) -> ssl.SSLSo
     return connection
 
 
-def test_second_writer_is_locked_out_and_takes_over_a_stalled_one(
-    sender: Sender, package: Package, address: str
-):
+def test_second_writer_is_locked_out_and_takes_over_a_stalled_one(sender: Sender, package: Package, address: str):
     with raw_patch(sender, address, len(package.data), package.data[:1000]):
         time.sleep(0.3)
         locked = sender.patch(address, 0, package.data)
@@ -188,9 +186,7 @@ def test_kill_in_mid_patch_then_resume(tmp_path):
             thread = threading.Thread(target=send)
             thread.start()
             with client_for(registry, token) as watcher:
-                registry.wait_for(
-                    lambda: int(watcher.head(address, headers=TUS).headers["upload-offset"]) > 0, 20
-                )
+                registry.wait_for(lambda: int(watcher.head(address, headers=TUS).headers["upload-offset"]) > 0, 20)
             registry.kill()
             killed.set()
             thread.join()
@@ -212,9 +208,7 @@ def test_kill_in_mid_patch_then_resume(tmp_path):
             assert registry.stop() == 0
 
 
-def test_another_site_sees_nothing(
-    sender: Sender, other: Sender, panel: httpx.Client, package: Package, address: str
-):
+def test_another_site_sees_nothing(sender: Sender, other: Sender, panel: httpx.Client, package: Package, address: str):
     sender.patch(address, 0, package.data)
     case = f"/v1/cases/{package.case_id}"
     assert kind(other.http.get(case)) == "not-found"

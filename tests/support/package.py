@@ -93,9 +93,7 @@ def write_profile(folder: Path) -> Path:
     return folder / "profiles"
 
 
-def instance(
-    number: int, study: str = "2.25.11", *, change: Callable[[Dataset], None] | None = None
-) -> bytes:
+def instance(number: int, study: str = "2.25.11", *, change: Callable[[Dataset], None] | None = None) -> bytes:
     """Return one de-identified CT slice."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage

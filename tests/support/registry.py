@@ -127,9 +127,7 @@ _COMMAND = (sys.executable, "-m", "bsti_submit.registry")
 
 
 @contextlib.contextmanager
-def running_registry(
-    tmp_path: Path, *options: str, profiles: Path | None = None
-) -> Iterator[RunningRegistry]:
+def running_registry(tmp_path: Path, *options: str, profiles: Path | None = None) -> Iterator[RunningRegistry]:
     """Serve ``tmp_path / "registry"`` for as long as the block lasts.
 
     ``profiles`` is a folder with one folder a profile, each with an ``allow-list.json``; the shipped ones are known too.

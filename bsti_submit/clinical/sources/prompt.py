@@ -7,6 +7,7 @@ answers ever reach a draft.
 
 from __future__ import annotations
 
+import textwrap
 from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar
 
@@ -47,9 +48,7 @@ class DraftSaved(BstiError):  # noqa: N818 - not a fault: the person stopped
 
     def __init__(self, draft: Mapping[str, object], *, kept: bool) -> None:
         super().__init__(
-            "Stopped. Your answers so far are kept."
-            if kept
-            else "Stopped before the clinical record was complete.",
+            "Stopped. Your answers so far are kept." if kept else "Stopped before the clinical record was complete.",
             hint="Run the same command again to go on where you stopped." if kept else "",
         )
         self.draft = draft
@@ -154,19 +153,18 @@ class _Dialogue:
         self._confirmed = {rule: str(group) for rule, group in confirmed.items()}
         self._resumed = bool(self._done)
         for group in GROUPS:
-            asked = [
-                question
-                for question in self._questions
-                if question.group == group and question.key in self._done
-            ]
+            asked = [question for question in self._questions if question.group == group and question.key in self._done]
             doubts = {doubt.rule for doubt in self._doubts(group)}
             if asked and (self._group_problems(group) or doubts - self._confirmed.keys()):
                 self._reset(group)
 
     # Writing and reading
 
-    def _say(self, text: str = "", style: str = "") -> None:
-        self._console.print(Text(text, style=style))
+    def _say(self, text: str = "", style: str = "", *, hanging: int = 4) -> None:
+        """Show a paragraph; lines after the first are indented."""
+        width = max(self._console.width - 1, 40)
+        for line in textwrap.wrap(text, width, subsequent_indent=" " * hanging) or [""]:
+            self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _tell(self, problem: Problem) -> None:
         """Show a problem in the words that every way in uses, without its code and path."""
@@ -199,8 +197,7 @@ class _Dialogue:
         """Ask until the record is complete and the person is content."""
         self._say("Clinical metrics", "bold")
         self._say(
-            "? explains a question, < goes back, Ctrl-C stops"
-            + (" and keeps your answers." if self._keep else ".")
+            "? explains a question, < goes back, Ctrl-C stops" + (" and keeps your answers." if self._keep else ".")
         )
         self._say(f"For a missing value type: {REASONS}.")
         self._check_suffix()
@@ -219,14 +216,10 @@ class _Dialogue:
         """Guard against the wrong patient: compare the typed end of the hospital number, and forget it."""
         matches = self._context.suffix_matches
         if matches is None or matches("") is None:
-            self._say(
-                "The images hold no hospital number to compare with. Make sure that they are this patient's."
-            )
+            self._say("The images hold no hospital number to compare with. Make sure that they are this patient's.")
             return
         wrong = 0
-        explanation = (
-            "This makes sure that the sheet before you and the images are of one patient. It is not stored."
-        )
+        explanation = "This makes sure that the sheet before you and the images are of one patient. It is not stored."
         self._say()
         self._say("Last three characters of the patient's hospital number, from your sheet")
         while wrong < SUFFIX_ATTEMPTS:
@@ -322,10 +315,7 @@ class _Dialogue:
 
     @staticmethod
     def _how_to_leave_out(question: Question) -> str:
-        if (
-            question.group in {"white_cell_count", "crp", "po2", "indication"}
-            and question.key == question.group
-        ):
+        if question.group in {"white_cell_count", "crp", "po2", "indication"} and question.key == question.group:
             return f"; if it is missing, say why: {REASONS}."
         if question.group in {"age", "sex"}:
             return "; type u if it is not known, w if it may not be shared."
@@ -354,9 +344,7 @@ class _Dialogue:
         if part is None:
             return []
         wrong = [problem for problem in structural_problems({group: part}) if problem.group == group]
-        return wrong or [
-            problem for problem in rules.problems(self._tree(), self._context) if problem.group == group
-        ]
+        return wrong or [problem for problem in rules.problems(self._tree(), self._context) if problem.group == group]
 
     def _doubts(self, group: str) -> list[Doubt]:
         return [doubt for doubt in rules.doubts(self._tree(), self._context) if doubt.path == group]
@@ -390,9 +378,7 @@ class _Dialogue:
     def _go_back(self, question: Question) -> None:
         """Open the question before this one again. Within a metric that is its first one."""
         before = [
-            earlier
-            for earlier in self._questions[: self._questions.index(question)]
-            if earlier.key in self._done
+            earlier for earlier in self._questions[: self._questions.index(question)] if earlier.key in self._done
         ]
         if not before:
             self._say("  This is the first question.")
@@ -418,7 +404,8 @@ class _Dialogue:
         self._say()
         self._say("Summary", "bold")
         for number, group in enumerate(shown, start=1):
-            self._say(f"{number:>3}  {SHORT_LABELS[group] + ':':<16}{describe(group, self._answers)}")
+            label = f"{number:>3}  {SHORT_LABELS[group] + ':':<17}"
+            self._say(f"{label}{describe(group, self._answers)}", hanging=len(label))
         result = validate(self._tree(), self._context)
         if not isinstance(result, ClinicalRecord):
             for problem in result:
@@ -429,8 +416,7 @@ class _Dialogue:
             try:
                 typed = self._line(
                     "Number to change, done, or stop > ",
-                    "A number asks that line again; done goes on to the images; stop keeps your answers "
-                    "for later.",
+                    "A number asks that line again; done goes on to the images; stop keeps your answers for later.",
                 )
             except _Back:
                 self._reset(self._last_group())

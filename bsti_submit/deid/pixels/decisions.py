@@ -126,9 +126,7 @@ class DecisionStore:
         with self._lock:
             self._database.close()
 
-    def record(
-        self, digest: str, verdict: Verdict, *, role: str = "", ref: InstanceRef | None = None
-    ) -> None:
+    def record(self, digest: str, verdict: Verdict, *, role: str = "", ref: InstanceRef | None = None) -> None:
         """Keep a decision; a later one for the same pixels replaces it.
 
         ``role`` is a word for who decided (such as ``radiologist``), never a name. ``ref`` is the number the

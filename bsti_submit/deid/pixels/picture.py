@@ -160,9 +160,7 @@ def _geometry(dataset: Dataset) -> PixelGeometry:
         transfer_syntax_uid=str(syntax),
     )
     if not syntax.is_encapsulated and syntax.is_little_endian:
-        return replace(
-            geometry, transfer_syntax_uid=""
-        )  # implicit, explicit and deflated pixels are the same
+        return replace(geometry, transfer_syntax_uid="")  # implicit, explicit and deflated pixels are the same
     return geometry
 
 

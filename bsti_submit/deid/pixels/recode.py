@@ -61,11 +61,11 @@ def encode_frames(
     width = bits_allocated // 8
     frame_length = rows * columns * width
     whole = frame_length * frames
-    if samples != 1 or bits_allocated not in {8, 16} or not 2 <= bits_stored <= bits_allocated:  # noqa: PLR2004
+    if samples != 1 or bits_allocated not in {8, 16} or not 2 <= bits_stored <= bits_allocated:
         return None
     if not 0 < whole <= LARGEST_RECODED or len(pixels) not in {whole, whole + whole % 2}:
         return None
-    if bits_stored < bits_allocated and (signed or bits_stored <= 8):  # noqa: PLR2004
+    if bits_stored < bits_allocated and (signed or bits_stored <= 8):
         return None
     view = memoryview(pixels).cast("B")
     limit = len(pixels) - _SEQUENCE_OVERHEAD - _ITEM_OVERHEAD
@@ -81,21 +81,15 @@ def encode_frames(
     return coded
 
 
-def _encode(
-    native: memoryview, rows: int, columns: int, bits_allocated: int, bits_stored: int
-) -> bytes | None:
+def _encode(native: memoryview, rows: int, columns: int, bits_allocated: int, bits_stored: int) -> bytes | None:
     """Code one frame and decode it again; None unless the values are the same."""
-    dtype = np.dtype("u1" if bits_allocated == 8 else "<u2")  # noqa: PLR2004
+    dtype = np.dtype("u1" if bits_allocated == 8 else "<u2")
     try:
         stream = bytes(jpeg_ls.encode_buffer(bytes(native), rows, columns, 1, bits_stored))
         decoded, facts = jpeg_ls.decode_buffer(stream)
     except Exception:  # noqa: BLE001 - whatever cannot be coded stays as it is
         return None
-    if (
-        facts.get("width") != columns
-        or facts.get("height") != rows
-        or facts.get("bits_per_sample") != bits_stored
-    ):
+    if facts.get("width") != columns or facts.get("height") != rows or facts.get("bits_per_sample") != bits_stored:
         return None
     if not np.array_equal(np.frombuffer(decoded, dtype), np.frombuffer(native, dtype)):
         return None
@@ -198,7 +192,7 @@ def decode_samples(frame: bytes, transfer_syntax_uid: str, shape: Shape) -> byte
 def _decode(frame: bytes, transfer_syntax_uid: str, shape: Shape, photometric: str) -> NDArray[np.integer]:
     if transfer_syntax_uid in _JPEG_LS:
         decoded, facts = jpeg_ls.decode_buffer(frame)
-        return np.frombuffer(decoded, "u1" if facts["bits_per_sample"] <= 8 else "<u2")  # noqa: PLR2004
+        return np.frombuffer(decoded, "u1" if facts["bits_per_sample"] <= 8 else "<u2")
     options: dict[str, Any] = {
         "raw": True,
         "transfer_syntax_uid": UID(transfer_syntax_uid),

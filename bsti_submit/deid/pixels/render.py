@@ -74,7 +74,7 @@ def to_grey(picture: Picture, frame: int, *, full_range: bool = False) -> NDArra
     photometric = picture.geometry.photometric
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
-    if values.ndim == 3:  # noqa: PLR2004 - colour
+    if values.ndim == 3:
         return _to_bytes(values)
     shown = _normalise(values, dataset, frame, full_range=full_range)
     if photometric == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE":
@@ -89,9 +89,7 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return (values.astype(np.float32) * (255 / top)).astype(np.uint8)
 
 
-def _normalise(
-    values: NDArray[Any], dataset: Dataset, frame: int, *, full_range: bool
-) -> NDArray[np.float32]:
+def _normalise(values: NDArray[Any], dataset: Dataset, frame: int, *, full_range: bool) -> NDArray[np.float32]:
     """Return values from 0 to 1: by the header's window or VOI LUT, or from the least to the greatest."""
     if full_range:
         return _between(values, float(values.min()), float(values.max()))
@@ -100,9 +98,7 @@ def _normalise(
     if window is None and table:
         return _looked_up(values, table[0])
     if window is None:
-        low, high = np.percentile(
-            values[:: max(1, values.shape[0] // 512)], (_LOW_PERCENTILE, _HIGH_PERCENTILE)
-        )
+        low, high = np.percentile(values[:: max(1, values.shape[0] // 512)], (_LOW_PERCENTILE, _HIGH_PERCENTILE))
         return _between(values, float(low), float(high))
     centre, width = window
     slope, intercept = _rescale(dataset, frame)
@@ -216,7 +212,5 @@ def contact_sheet(pictures: Sequence[tuple[bytes, str]], *, columns: int = 6, si
             continue
         picture.thumbnail((side, side), Image.Resampling.BOX)
         sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
-        draw.text(
-            (left + side / 2, top + side + 2), caption, fill=(_INK, _INK, _INK), anchor="ma", font=_font()
-        )
+        draw.text((left + side / 2, top + side + 2), caption, fill=(_INK, _INK, _INK), anchor="ma", font=_font())
     return _png(sheet)

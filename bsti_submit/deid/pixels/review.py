@@ -230,9 +230,7 @@ class ReviewServer:
                 if not item.clearable:
                     raise DecisionRefused("This image cannot be cleared: leave it out, or reject it.")
                 if index in self._unshowable:
-                    raise DecisionRefused(
-                        "It cannot be shown, so nobody can clear it: leave it out, or reject it."
-                    )
+                    raise DecisionRefused("It cannot be shown, so nobody can clear it: leave it out, or reject it.")
                 if len(self._shown.get(index, ())) < item.frames:
                     raise DecisionRefused(
                         "It cannot be cleared before it has been looked at."

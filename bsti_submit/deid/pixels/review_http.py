@@ -154,9 +154,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
     def _open(self, token: str) -> None:
         session = self.review.access.exchange(token)
         if session is None:
-            self._text(
-                HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal."
-            )
+            self._text(HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal.")
             return
         self.review.touch()
         cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
@@ -200,7 +198,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, png, "image/png")
 
     def _post(self, path: str, body: bytes) -> None:
-        from bsti_submit.deid.pixels.review import DecisionRefused  # noqa: PLC0415 - it builds on this module
+        from bsti_submit.deid.pixels.review import DecisionRefused
 
         if path == "/done":
             self._json({"ended": True})
@@ -219,9 +217,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError, IndexError):
             self._json({"error": "This request is not understood."}, HTTPStatus.BAD_REQUEST)
         except Exception:  # noqa: BLE001 - whatever the caller's store raised, its text stays here
-            self._json(
-                {"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            self._json({"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR)
         else:
             self._json({"index": index, "verdict": verdict or ""})
 
@@ -243,7 +239,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
 
 
 def _index(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:  # noqa: PLR2004
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise ValueError("not an index")
     return int(text)
 

@@ -108,9 +108,7 @@ class DirDestination:
             copy.flush()
             os.fsync(copy.fileno())
         if digest.hexdigest() != shipment.package_sha256:
-            raise HeldError(
-                "The package in the outbox is not the one that was approved, so no copy was made."
-            )
+            raise HeldError("The package in the outbox is not the one that was approved, so no copy was made.")
 
 
 def _read_back(path: Path) -> str:

@@ -131,8 +131,7 @@ class RegistryDestination:
                 "filetype": MEDIA_TYPE,
             },
             chunk=min(_chunk(offer), self._largest_chunk),
-            checksum="sha256" in _words(offer.get("checksum"))
-            and "checksum" in _words(offer.get("extensions")),
+            checksum="sha256" in _words(offer.get("checksum")) and "checksum" in _words(offer.get("extensions")),
             give_up=self._give_up,
             pace=self._pace,
             before_piece=self._before_piece,
@@ -358,14 +357,10 @@ def _require_fit(shipment: Shipment, offer: Mapping[str, object], limits: object
     taken = limits if isinstance(limits, dict) else {}
     for size in (offer.get("max_size"), taken.get("case_bytes")):
         if isinstance(size, int) and shipment.size > size:
-            raise RefusedError(
-                f"The registry takes packages of up to {size} bytes; this one has {shipment.size}."
-            )
+            raise RefusedError(f"The registry takes packages of up to {size} bytes; this one has {shipment.size}.")
     objects = taken.get("objects")
     if isinstance(objects, int) and shipment.objects > objects:
-        raise RefusedError(
-            f"The registry takes up to {objects} images a case; this one has {shipment.objects}."
-        )
+        raise RefusedError(f"The registry takes up to {objects} images a case; this one has {shipment.objects}.")
 
 
 def _announcement(shipment: Shipment) -> dict[str, object]:

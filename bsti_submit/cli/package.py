@@ -1,0 +1,95 @@
+"""`package`: build a case package and keep it; nothing is sent."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bsti_submit.cli.options import ClinicalFile, ProfileName, SourcePath
+from bsti_submit.cli.output import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("package")(package)
+
+
+def package(
+    path: SourcePath,
+    clinical: ClinicalFile = None,
+    profile: ProfileName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Also write the package to this new ZIP file.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a case package and keep it in the outbox. Nothing is sent: `bsti-submit approve CASE` releases exactly that file."""
+    from bsti_submit.cli import flow, output, wiring
+    from bsti_submit.errors import ExitCode, InputError
+    from bsti_submit.pipeline.case import CaseHeldError, build
+    from bsti_submit.pipeline.prepared import prepare
+
+    output.set_json(as_json)
+    settings = wiring.start()
+    rules = wiring.profile(settings, profile)
+    file = flow.require_clinical(clinical)
+    if out is not None and out.exists():
+        raise InputError("The file to write exists already, and nothing is ever overwritten.")
+    key = wiring.site_key(settings, person=output.has_terminal(), must=True).key
+    with (
+        output.reporter(json_mode=as_json) as emit,
+        wiring.outbox(settings) as outbox,
+        prepare(path, rules, key, emit) as prepared,
+        wiring.decisions(settings) as decided,
+    ):
+        prepared.require_one_patient()
+        prepared.require_images()
+        chosen, record = flow.choose_unattended(prepared, None, lambda context: flow.read_record(file, context))
+        flow.require_told_apart(prepared, None)
+        work = flow.work_for(prepared, key, decided)
+        tag = prepared.tag(chosen.numbers)
+        with outbox.building(tag):
+            case_id = outbox.reserve(tag)
+            try:
+                built = build(
+                    prepared,
+                    work,
+                    chosen.choices(frozenset()),
+                    chosen.index,
+                    record,
+                    case_id,
+                    outbox.staging(case_id),
+                    key,
+                    emit,
+                )
+            except CaseHeldError as error:
+                if as_json:
+                    output.write_json({"case_id": None, "instances": output.instances_json(error.reports)})
+                    raise typer.Exit(int(ExitCode.HELD)) from None
+                raise
+            outbox.store(built.package, built.case_json, built.clinical_json)
+        kept = outbox.get(case_id)
+        if out is not None:
+            try:
+                shutil.copyfile(kept.path, out)
+            except OSError:
+                raise InputError("The package cannot be written there. It is kept in the outbox.") from None
+    if as_json:
+        output.write_json(
+            {
+                "case_id": case_id,
+                "package": {"sha256": kept.package_sha256, "size": kept.size, "objects": kept.objects},
+                "counts": output.counts_json(built.reports),
+                "instances": output.instances_json(built.reports),
+            }
+        )
+        return
+    for line in output.outcome_lines(built.reports):
+        output.write(line)
+    output.write(f"Case:     {case_id}")
+    output.write(f"SHA-256:  {kept.package_sha256}")
+    output.say(f"Release it with: bsti-submit approve {case_id}")

@@ -1,0 +1,38 @@
+"""`review`: look at pictures that are held, on a page served from memory on this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from bsti_submit.cli.options import ProfileName, SourcePath
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("review")(review)
+
+
+def review(path: SourcePath, profile: ProfileName = None) -> None:
+    """Look at the radiographs that are held, and clear, reject or leave out each.
+
+    The page is served from memory to this machine alone, by a link that works once. What you decide holds for exactly these
+    pictures.
+    """
+    from bsti_submit.cli import flow, output, wiring
+    from bsti_submit.cli.person import Person
+    from bsti_submit.pipeline.prepared import Choices, prepare
+
+    settings = wiring.start()
+    rules = wiring.profile(settings, profile)
+    key = wiring.site_key(settings, person=output.has_terminal(), must=True).key
+    with (
+        output.reporter(json_mode=False) as emit,
+        prepare(path, rules, key, emit) as prepared,
+        wiring.decisions(settings) as decided,
+    ):
+        prepared.require_images()
+        work = flow.work_for(prepared, key, decided)
+        shown = flow.review_held(prepared, work, Choices(), Person(output.console()), emit)
+    output.write(
+        "Nothing has to be looked at." if not shown else "What you decided is kept for exactly these pictures."
+    )

@@ -1,0 +1,157 @@
+"""The main job, as an unattended site does it: a planted study through a real registry over TLS, to a receipt."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from bsti_submit.sample import find_markers, make_sample
+from tests.support.registry import running_registry
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    sample = make_sample(folder / "study", slices=8, radiograph=False)
+    key = folder / "site.key"
+    key.write_text(base64.b64encode(os.urandom(32)).decode(), "ascii")
+    key.chmod(0o600)
+    with running_registry(folder / "registry") as registry:
+        token = folder / "token"
+        token.write_text(registry.token("site-a", role="site"), "ascii")
+        token.chmod(0o600)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("BSTI_")},
+            "BSTI_HOME": str(folder / "home"),
+            "BSTI_SITE_KEY_FILE": str(key),
+            "BSTI_TOKEN_FILE": str(token),
+            "BSTI_REGISTRY": registry.url,
+            "BSTI_CA_BUNDLE": str(registry.ca_bundle),
+        }
+        yield sample, environment, folder, registry
+
+
+def run(environment, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=120,
+    )
+
+
+def completed(environment, folder):
+    made = run(environment, "attestation", "template")
+    assert made.returncode == 0, made.stderr
+    document = json.loads(made.stdout)
+    document["facts"] = {name: True if value is False else value for name, value in document["facts"].items()}
+    path = folder / "attestation.json"
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+def clinical(folder, sample):
+    record = {
+        "schema_version": "1.0",
+        "index_imaging": {"modality": "CT"},
+        "age": {"value": sample.age, "source": "dicom-birthdate"},
+        "sex": {"value": sample.sex, "source": "dicom-sex"},
+        "white_cell_count": {"value": 6.4, "unit": "10*9/L", "day": 0},
+        "crp": {"value": 148, "unit": "mg/L", "day": 0},
+        "po2": {"absent": "not-done"},
+        "indication": {"code": "suspected-covid-diagnosis"},
+        "rt_pcr": {"status": "positive", "tests": [{"result": "positive", "day": 1}]},
+        "prior_imaging": {"value": "no"},
+    }
+    path = folder / "clinical.json"
+    path.write_text(json.dumps(record), "utf-8")
+    return path
+
+
+def test_a_case_reaches_the_registry_and_no_marker_does(site):
+    sample, environment, folder, registry = site
+    attestation = completed(environment, folder)
+    record = clinical(folder, sample)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sample.folder.rglob("*") if path.is_file()}
+
+    unattested = run(environment, "case", sample.folder, "--clinical", record)
+    assert unattested.returncode == 4
+
+    done = run(environment, "case", sample.folder, "--clinical", record, "--attestation", attestation, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["state"] == "delivered"
+    assert result["package"]["objects"] == 8
+    assert result["receipt"]["package_sha256"] == result["package"]["sha256"]
+    assert result["receipt"]["signature"]["alg"] == "EdDSA"
+
+    again = run(environment, "case", sample.folder, "--clinical", record, "--attestation", attestation, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["case_id"] == result["case_id"]
+
+    status = run(environment, "status", result["case_id"])
+    assert status.returncode == 0
+    assert b"quarantined" not in status.stdout
+
+    told = done.stdout + done.stderr + again.stdout + again.stderr + status.stdout + status.stderr
+    assert find_markers(told, sample.markers) == []
+    searched = 0
+    for root in (folder / "home", registry.data):
+        for path in root.rglob("*"):
+            if path.is_file() and "paths" not in path.parts:
+                data = path.read_bytes()
+                searched += len(data)
+                assert find_markers(data, sample.markers) == [], path.name
+                if zipfile.is_zipfile(path):
+                    with zipfile.ZipFile(path) as archive:
+                        for name in archive.namelist():
+                            assert find_markers(archive.read(name), sample.markers) == []
+    assert searched > 1_000_000
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sample.folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_deid_writes_certified_files_that_verify(site, tmp_path):
+    sample, environment, _, _ = site
+    done = run(environment, "deid", sample.folder, tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["counts"]["certified"] == 8
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) == 8
+    assert all(find_markers(path.read_bytes(), sample.markers) == [] for path in files)
+    assert run(environment, "verify", tmp_path / "out").returncode == 0
+
+
+def test_nothing_is_sent_without_a_clinical_record(site):
+    sample, environment, _, _ = site
+    done = run(environment, "case", sample.folder)
+    assert done.returncode == 2
+    assert b"--clinical" in done.stderr
+
+
+def test_a_folder_without_anything_to_send_says_what_was_found(site, tmp_path):
+    _, environment, _, _ = site
+    (tmp_path / "notes.txt").write_text("nothing here", "utf-8")
+    done = run(environment, "case", tmp_path, "--clinical", "missing.json", "--attestation", "missing.json")
+    assert done.returncode in {2, 4}
+
+
+@pytest.mark.parametrize(
+    "command", ["case", "check", "deid", "package", "verify", "review", "outbox", "status", "profile"]
+)
+def test_every_command_has_help(site, command):
+    _, environment, _, _ = site
+    done = run(environment, command, "--help")
+    assert done.returncode == 0
+    assert b"Usage" in done.stdout
