@@ -28,9 +28,7 @@ class Characters:
     __slots__ = ("_terms",)
 
     def __init__(self, value: bytes = b"") -> None:
-        self._terms = tuple(
-            _term(term.strip(b" \0").decode("ascii", "replace")) for term in value.split(b"\\")
-        )
+        self._terms = tuple(_term(term.strip(b" \0").decode("ascii", "replace")) for term in value.split(b"\\"))
 
     def decode(self, value: Buffer, vr: str, *, guess: bool = False) -> str:
         """Return a value as text, without its padding.

@@ -76,9 +76,7 @@ _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})|(\d{4})-(\d
 _DATE_TIME = re.compile(
     r"(\d{4})(\d{2})(\d{2})((?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d|60)?)?(?:(?<=\d{6})\.\d{1,6})?)?(?:[+-]\d{4})?"
 )
-Resolved: TypeAlias = (
-    "dict[tuple[str, bool, tuple[int, ...]], dict[tuple[int, str, str | None], tuple[Rule, str]]]"
-)
+Resolved: TypeAlias = "dict[tuple[str, bool, tuple[int, ...]], dict[tuple[int, str, str | None], tuple[Rule, str]]]"
 """SOP class, byte order and path → tag, VR as stated and private creator → the rule, and the VR to write."""
 _MOST_RULES: Final = 20_000
 _MOST_PLACES: Final = 5_000
@@ -209,9 +207,7 @@ class _Instance:
             return Refusal(Reason.TRUNCATED, "PixelData")  # cut off between two elements, it looks whole
         return Refusal(Reason.PIXEL_LENGTH, "PixelData") if layout.rows else None
 
-    def _walk(
-        self, elements: list[Element], path: tuple[int, ...], characters: Characters
-    ) -> list[tuple[int, Buffer]]:
+    def _walk(self, elements: list[Element], path: tuple[int, ...], characters: Characters) -> list[tuple[int, Buffer]]:
         values = {tag: value for tag, _, value, _ in elements}
         if len(values) != len(elements):
             raise Broken(Reason.UNREADABLE)  # which of two would a reader believe?
@@ -270,7 +266,7 @@ class _Instance:
         rule = self.plan.rule(path, tag, vr, creator)
         if rule.action is Action.KEEP and not _can_be_read(stated, vr, tag, big_endian=self.big_endian):
             rule = REMOVED
-        if tag >> 16 == 0x7FE0 or (tag in _WRITTEN and (not path or tag == CHARACTER_SET)):  # noqa: PLR2004
+        if tag >> 16 == 0x7FE0 or (tag in _WRITTEN and (not path or tag == CHARACTER_SET)):
             rule = REMOVED  # the pixels, and what the engine itself writes
         if len(rules) < _MOST_RULES:
             rules[tag, stated, creator] = rule, vr
@@ -308,9 +304,7 @@ class _Instance:
             return self._keep(rule, tag, vr, stated, value, raw, characters)
         if action is Action.DUMMY:
             self.counts["dummy"] += 1
-            return (
-                encode(tag, vr, DUMMIES[vr].encode()) if vr in DUMMIES else encode(tag, vr, bytes(_width(vr)))
-            )
+            return encode(tag, vr, DUMMIES[vr].encode()) if vr in DUMMIES else encode(tag, vr, bytes(_width(vr)))
         if action is Action.LITERAL:
             self.counts["replaced"] += 1
             return encode(tag, vr, self._literal(vr, rule.value))
@@ -413,9 +407,7 @@ class _Instance:
     def _uids(self, tag: int, vr: str, value: memoryview) -> Buffer:
         self.counts["uid"] += 1
         parts = bytes(value).strip(b" \0").decode("ascii", "replace").split("\\")
-        replaced = [
-            part if not part or is_registered(part) else self.scope.uid(part) for part in map(_bare, parts)
-        ]
+        replaced = [part if not part or is_registered(part) else self.scope.uid(part) for part in map(_bare, parts)]
         return encode(tag, vr, "\\".join(replaced).encode("ascii"))
 
     def _dates(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
@@ -429,11 +421,7 @@ class _Instance:
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
     def _clean(self, text: str, vr: str, kind: str) -> str:
-        if (
-            kind == "code"
-            and is_public_code(text.strip())
-            and not self.named.somebody(text.strip().encode(), "SH")
-        ):
+        if kind == "code" and is_public_code(text.strip()) and not self.named.somebody(text.strip().encode(), "SH"):
             return text.strip()
         cleaned = self.profile.descriptors.clean(text, self.named.known)
         longest = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}.get(vr)
@@ -506,7 +494,7 @@ class Named:
             return False
         answer = self._answers.get(value)
         if answer is None:
-            if len(self._answers) > 8192:  # noqa: PLR2004
+            if len(self._answers) > 8192:
                 self._answers.clear()
             tokens = re.findall(r"[A-Za-z0-9]+", value.decode("ascii", "replace"))
             if vr in {"DS", "IS", "TM"}:
@@ -575,7 +563,7 @@ def is_registered(uid: str) -> bool:
 
 def is_image(sop_class_uid: str) -> bool:
     """Whether instances of a SOP class are images, and so must have pixels (PS3.4 B.5)."""
-    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415
+    from pydicom._uid_dict import UID_dictionary
 
     return "Image Storage" in UID_dictionary.get(sop_class_uid, ("",))[0]
 

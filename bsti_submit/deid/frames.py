@@ -44,9 +44,7 @@ LARGEST: Final = 0xFFFFFFFE
 """Bytes of a native value of defined length (PS3.5 7.1)."""
 
 
-def clean_native(
-    value: memoryview, layout: PixelLayout, *, big_endian: bool, vr: str
-) -> NativePixels | Refusal:
+def clean_native(value: memoryview, layout: PixelLayout, *, big_endian: bool, vr: str) -> NativePixels | Refusal:
     """Return native pixels of exact length, little-endian, with nothing outside Bits Stored.
 
     Parameters
@@ -64,7 +62,7 @@ def clean_native(
     if len(value) < size:
         return Refusal(Reason.PIXEL_LENGTH, "PixelData")
     word = layout.bits_allocated // 8
-    if big_endian and vr == "OB" and layout.bits_allocated > 8:  # noqa: PLR2004 - PS3.5 A.3 has no such thing
+    if big_endian and vr == "OB" and layout.bits_allocated > 8:
         return Refusal(Reason.PIXEL_CODING, "PixelData")
     swap = 0
     if big_endian and vr != "OB":
@@ -76,10 +74,8 @@ def clean_native(
     ):
         # A picture that does not start at bit 0 is retired since 2000; its words could not be told from text.
         return Refusal(Reason.PIXEL_CODING, "HighBit")
-    out_vr = "OW" if layout.bits_allocated > 8 else vr if vr in {"OB", "OW"} else "OW"  # noqa: PLR2004
-    return NativePixels(
-        out_vr, size, _blocks(value[: size + (size % swap if swap else 0)], size, layout, swap)
-    )
+    out_vr = "OW" if layout.bits_allocated > 8 else vr if vr in {"OB", "OW"} else "OW"
+    return NativePixels(out_vr, size, _blocks(value[: size + (size % swap if swap else 0)], size, layout, swap))
 
 
 def native_size(layout: PixelLayout) -> int | None:
@@ -138,7 +134,7 @@ def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
         words = np.frombuffer(block, dtype=f"<u{width}", count=count)
         if int(words.max()) >> stored == 0:
             return block
-        return (words & words.dtype.type((1 << stored) - 1)).tobytes() + bytes(block[count * width :])
+        return bytes((words & words.dtype.type((1 << stored) - 1)).tobytes()) + bytes(block[count * width :])
     signed = np.frombuffer(block, dtype=f"<i{width}", count=count)
     half = 1 << (stored - 1)
     if int(signed.min()) >= -half and int(signed.max()) < half:

@@ -48,7 +48,7 @@ def clean_j2k(frame: Buffer, layout: PixelLayout) -> tuple[list[Buffer], int]:
     table_at = -1
     while bytes(frame[position : position + 2]) != _SOT:
         marker, length, end = _segment(frame, position)
-        if marker not in _MAIN or (marker == _SIZ) != (position == 2):  # noqa: PLR2004 - SIZ comes first, once
+        if marker not in _MAIN or (marker == _SIZ) != (position == 2):
             raise UnclearCoding
         if marker == _SIZ:
             precision = _precision(frame, length, layout)
@@ -90,7 +90,7 @@ def _precision(frame: Buffer, length: int, layout: PixelLayout) -> int:
 def _segment(frame: Buffer, position: int) -> tuple[int, int, int]:
     marker, length = struct.unpack_from(">HH", frame, position)
     end = position + 2 + length
-    if length < 2 or end > len(frame):  # noqa: PLR2004
+    if length < 2 or end > len(frame):
         raise UnclearCoding
     return marker, length, end
 
@@ -133,7 +133,7 @@ def _length_table(lengths: list[tuple[int, int]]) -> list[Buffer]:
     tables: list[Buffer] = []
     for number, start in enumerate(range(0, len(lengths), _MOST_IN_TABLE)):
         rows = lengths[start : start + _MOST_IN_TABLE]
-        if number > 255:  # noqa: PLR2004
+        if number > 255:
             raise UnclearCoding
         head = struct.pack(">HHBB", _TLM, 4 + 6 * len(rows), number, 0x60)
         tables.append(head + b"".join(struct.pack(">HL", *row) for row in rows))

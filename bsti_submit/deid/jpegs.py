@@ -52,9 +52,9 @@ def clean_jpeg(frame: Buffer, layout: PixelLayout, *, jpeg_ls: bool) -> tuple[li
     precision = 0
     adobe: int | None = None
     while True:
-        if frame[position] != 0xFF:  # noqa: PLR2004
+        if frame[position] != 0xFF:
             raise UnclearCoding
-        if frame[position + 1] == 0xFF:  # noqa: PLR2004 - a fill byte
+        if frame[position + 1] == 0xFF:
             parts.append(frame[kept_from:position])
             position += 1
             kept_from = position
@@ -67,11 +67,11 @@ def clean_jpeg(frame: Buffer, layout: PixelLayout, *, jpeg_ls: bool) -> tuple[li
             break
         (length,) = struct.unpack_from(">H", frame, position + 2)
         end = position + 2 + length
-        if length < 2 or end > len(frame):  # noqa: PLR2004
+        if length < 2 or end > len(frame):
             raise UnclearCoding
         segment = frame[position:end]
         if marker in _APPLICATIONS or marker == _COM:
-            if marker == _APP14 and bytes(segment[4:9]) == b"Adobe" and length >= 14:  # noqa: PLR2004
+            if marker == _APP14 and bytes(segment[4:9]) == b"Adobe" and length >= 14:
                 adobe = segment[15]
             if jpeg_ls and bytes(segment[4:8]) == b"mrfx":
                 raise UnclearCoding  # a colour transform outside the standard
@@ -100,7 +100,7 @@ def _precision(segment: Buffer, length: int, layout: PixelLayout) -> int:
     precision, rows, columns, components = struct.unpack_from(">BHHB", segment, 4)
     if (rows, columns, components) != (layout.rows, layout.columns, layout.samples):
         raise UnclearCoding
-    if length != 8 + 3 * components or not 2 <= precision <= layout.bits_allocated:  # noqa: PLR2004
+    if length != 8 + 3 * components or not 2 <= precision <= layout.bits_allocated:
         raise UnclearCoding
     return int(precision)
 
@@ -108,9 +108,9 @@ def _precision(segment: Buffer, length: int, layout: PixelLayout) -> int:
 def _is_exact(marker: int, segment: Buffer, length: int, *, jpeg_ls: bool) -> bool:
     """Whether a segment of tables is one that decoders need, and has nothing behind its tables."""
     if marker in {_DRI, _DNL}:
-        return length == 4  # noqa: PLR2004
+        return length == 4
     if marker == _LSE:
-        return jpeg_ls and length == 13 and segment[4] == 1  # noqa: PLR2004 - preset coding parameters
+        return jpeg_ls and length == 13 and segment[4] == 1
     if jpeg_ls:
         return False
     if marker == _DAC:

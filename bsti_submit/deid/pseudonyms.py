@@ -143,9 +143,7 @@ def random_scope() -> PatientScope:
 
 def study_set_tag(key: SiteKey, study_uids: Iterable[Identified[str]]) -> str:
     """Return the tag by which the outbox knows a set of studies again: 64 hexadecimal digits, keyed."""
-    return key.derive(
-        b"study set", *(uid.encode() for uid in sorted({uid.reveal() for uid in study_uids}))
-    ).hex()
+    return key.derive(b"study set", *(uid.encode() for uid in sorted({uid.reveal() for uid in study_uids}))).hex()
 
 
 def _prefixed(*parts: bytes) -> bytes:

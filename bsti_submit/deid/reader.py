@@ -134,9 +134,7 @@ def parse(data: Buffer) -> Parsed:
     if not syntax:
         syntax = _guessed(buffer, position, implicit=implicit)
     big = syntax == EXPLICIT_BIG
-    walker = _Walker(
-        buffer, ">" if big else "<", explicit=(not implicit or big) and syntax != IMPLICIT_LITTLE
-    )
+    walker = _Walker(buffer, ">" if big else "<", explicit=(not implicit or big) and syntax != IMPLICIT_LITTLE)
     if syntax == IMPLICIT_LITTLE and not implicit:
         walker.explicit = True  # a known fault of writers; the first element shows how it really is
     elements = walker.data_set(position)
@@ -178,15 +176,9 @@ def each_text(data: Buffer, use: Callable[[int, str, memoryview, bytes], None]) 
     _each(elements, b"", use)
 
 
-def _each(
-    elements: list[Element], inherited: bytes, use: Callable[[int, str, memoryview, bytes], None]
-) -> None:
+def _each(elements: list[Element], inherited: bytes, use: Callable[[int, str, memoryview, bytes], None]) -> None:
     character_set = next(
-        (
-            bytes(value)
-            for tag, _, value, _ in elements
-            if tag == 0x00080005 and isinstance(value, memoryview)
-        ),
+        (bytes(value) for tag, _, value, _ in elements if tag == 0x00080005 and isinstance(value, memoryview)),
         inherited,
     )
     for tag, vr, value, _ in elements:
@@ -270,7 +262,7 @@ class _Walker:
                 position = self._plain(position, elements)
                 if position == end:
                     break
-            if end - position < 8 or not any(self.buffer[position : position + 8]):  # noqa: PLR2004
+            if end - position < 8 or not any(self.buffer[position : position + 8]):
                 if after_pixels or self.tolerant or not any(self.buffer[position:end]):
                     break  # padding
                 raise Broken(Reason.TRUNCATED)
@@ -301,7 +293,7 @@ class _Walker:
             group, number, raw_vr, length = head(buffer, position)
             vr = vrs(raw_vr)
             stop = position + 8 + length
-            if vr is None or stop > end or group == 0xFFFE:  # noqa: PLR2004
+            if vr is None or stop > end or group == 0xFFFE:
                 break
             add((group << 16 | number, vr, buffer[position + 8 : stop], buffer[position:stop]))
             position = stop
@@ -405,7 +397,7 @@ class _Walker:
     def _item(self, position: int, end: int, size: int, depth: int) -> tuple[list[Element], int]:
         if size != _UNDEFINED and position + size > end:
             raise Broken(Reason.TRUNCATED)
-        if size and self.order == "<" and self._tag_long(self.buffer, position)[0] != 0xFFFE:  # noqa: PLR2004
+        if size and self.order == "<" and self._tag_long(self.buffer, position)[0] != 0xFFFE:
             explicit = not _is_implicit(self.buffer, position)
             if explicit != self.explicit:
                 # A known fault of writers: items in the other way of stating VRs than what is around them.

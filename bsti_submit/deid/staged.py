@@ -40,9 +40,7 @@ CODE_MEANINGS: Final = {
 """CID 7050, De-identification Method."""
 
 PIXEL_DATA: Final = 0x7FE00010
-_LONG: Final = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
+_LONG: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _head_short = struct.Struct("<HH2sH").pack
 _head_long = struct.Struct("<HH2sHL").pack
 _LONGEST_SHORT = 0xFFFF

@@ -149,7 +149,7 @@ class KnownWords:
 def date_forms(text: str) -> set[str]:
     """Return the digits of a date as people write them: year first, day first, month first, short years as well."""
     digits = "".join(re.findall(r"[0-9]", text))[:8]
-    if len(digits) != 8:  # noqa: PLR2004
+    if len(digits) != 8:
         return set()
     year, month, day = digits[:4], digits[4:6], digits[6:]
     orders = [year + month + day, day + month + year, month + day + year]

@@ -43,10 +43,7 @@ PROFILE = load_profile("bsti-default")
 SCOPE = patient_scope(SiteKey(bytes(range(32))), Identified(""), Identified("ZQPLANT12345"))
 FILES = Path(pydicom.__file__).parent / "data"
 BUNDLED = sorted(
-    path
-    for folder in ("test_files", "charset_files")
-    for path in (FILES / folder).rglob("*")
-    if path.is_file()
+    path for folder in ("test_files", "charset_files") for path in (FILES / folder).rglob("*") if path.is_file()
 )
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
@@ -114,9 +111,7 @@ IDENTITY = {0x00080016: Rule(Action.UID), 0x00080018: Rule(Action.UID)} | {
 
 
 def fake(rules=None, additions=(), **more):
-    by_tag = {
-        tag_for_keyword(key) if isinstance(key, str) else key: rule for key, rule in (rules or {}).items()
-    }
+    by_tag = {tag_for_keyword(key) if isinstance(key, str) else key: rule for key, rule in (rules or {}).items()}
     attributes = {
         "plan": FakePlan(IDENTITY | by_tag, additions),
         "options": frozenset({"113100"}),
@@ -268,11 +263,7 @@ def test_bundled_files_come_out_whole_or_are_held(path):
     assert after.SOPInstanceUID == staged.instance_uid == SCOPE.uid(before.SOPInstanceUID)
     for element in after:
         original = before.get(element.tag)
-        if (
-            element.VR in {"US", "FD", "FL", "UL", "IS", "DS"}
-            and original is not None
-            and original.VR == element.VR
-        ):
+        if element.VR in {"US", "FD", "FL", "UL", "IS", "DS"} and original is not None and original.VR == element.VR:
             assert element.value == original.value or element.is_empty, element.tag
     if "PixelData" in after:
         try:
@@ -308,9 +299,7 @@ def test_a_second_pass_changes_only_keyed_values(path):
 
 
 def test_default_is_removal_and_rules_are_asked_with_their_place():
-    profile = fake(
-        {"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)}
-    )
+    profile = fake({"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)})
     out = dataset_out(ct_dataset(rows=16), profile)
     top = {element.keyword for element in out if element.tag.group not in {0x0012, 0x7FE0}}
     assert top == {
@@ -437,9 +426,7 @@ def test_each_of_several_uids_is_replaced():
     assert dataset_out(dataset, profile).IrradiationEventUID == [SCOPE.uid("1.2.3.4.5"), CT, SCOPE.uid("9.8")]
 
 
-@pytest.mark.parametrize(
-    "uid", ["1.2.840.10008.1.2.3.4.99", "1.2.840.10008", "1.2.840.113619.2.5", "1.2.3/x", "SMITH"]
-)
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.3.4.99", "1.2.840.10008", "1.2.840.113619.2.5", "1.2.3/x", "SMITH"])
 def test_only_registered_uids_are_registered(uid):
     assert not is_registered(uid)
     data = with_raw(raw_element(0x00083010, "UI", uid.encode().ljust(30, b"\0")))
@@ -448,9 +435,7 @@ def test_only_registered_uids_are_registered(uid):
     assert SCOPE.uid(uid).encode() in out
 
 
-@pytest.mark.parametrize(
-    "keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
-)
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
 def test_an_instance_without_an_identity_is_held(keyword):
     for change in (lambda ds: delattr(ds, keyword), lambda ds: setattr(ds, keyword, "")):
         dataset = small()
@@ -506,9 +491,7 @@ def test_bad_dates_never_pass(tag, vr, bad):
     assert staged.counts["bad date"] + staged.counts["date"] >= 1
 
 
-@pytest.mark.parametrize(
-    "text", ["20200315101112.000000+0100", "20200315101112-0500", "20200315+0000", "20200315"]
-)
+@pytest.mark.parametrize("text", ["20200315101112.000000+0100", "20200315101112-0500", "20200315+0000", "20200315"])
 def test_date_times_lose_their_zone_and_keep_their_time(text):
     out = dataset_out(small(AcquisitionDateTime=text))
     moved = shifted("20200315", "DA", SCOPE.shift_days)
@@ -603,12 +586,7 @@ def test_values_stay_only_where_they_mean_what_the_dictionary_says(tag, vr, valu
 
 
 def test_a_sequence_stored_as_unknown_is_opened_and_cleaned():
-    inner = (
-        struct.pack("<HHL", 0x0010, 0x0010, 8)
-        + b"ZQPLANT^"
-        + struct.pack("<HHL", 0x0008, 0x1155, 6)
-        + b"1.2.9\0"
-    )
+    inner = struct.pack("<HHL", 0x0010, 0x0010, 8) + b"ZQPLANT^" + struct.pack("<HHL", 0x0008, 0x1155, 6) + b"1.2.9\0"
     item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner
     rules = {"ReferencedImageSequence": Rule(Action.KEEP), "ReferencedSOPInstanceUID": Rule(Action.UID)}
     out = out_of(with_raw(raw_element(0x00081140, "UN", item)), fake(rules))
@@ -646,9 +624,7 @@ def planted(draw, depth=0):
     dataset = Dataset()
     for keyword in draw(st.lists(st.sampled_from(TEXT_KEYWORDS), max_size=6, unique=True)):
         text = draw(
-            st.sampled_from(
-                ["ZQPLANT", "Zqplant", "CT ZQPLANT chest", "ZQPLANT^ÄÖ", "chestZQPLANT", "ZQPLANT_1"]
-            )
+            st.sampled_from(["ZQPLANT", "Zqplant", "CT ZQPLANT chest", "ZQPLANT^ÄÖ", "chestZQPLANT", "ZQPLANT_1"])
         )
         vr = dictionary_VR(keyword)
         dataset.add_new(keyword, draw(st.sampled_from([vr, vr, vr, "LO", "UN"])), text)
@@ -720,9 +696,7 @@ def mutants(path, count, seed):
             if kind == 0:
                 damaged[at] = chance.randrange(256)
             elif kind == 1:
-                damaged[at : at + 4] = struct.pack(
-                    "<L", chance.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xC0000000])
-                )
+                damaged[at : at + 4] = struct.pack("<L", chance.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xC0000000]))
             elif kind == 2:
                 del damaged[at : at + chance.randrange(1, 50)]
             else:
@@ -753,9 +727,7 @@ def _damage(path, count):
             assert re.fullmatch(r"[A-Za-z]*", result.attribute)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\0", bytes(131), bytes(128) + b"DICM", b"hello world " * 40, b"\xff" * 5000]
-)
+@pytest.mark.parametrize("data", [b"", b"\0", bytes(131), bytes(128) + b"DICM", b"hello world " * 40, b"\xff" * 5000])
 def test_what_is_no_dicom_is_held(data):
     assert isinstance(run(data), Refusal)
 
@@ -766,9 +738,7 @@ def test_lies_about_size_cost_neither_time_nor_memory():
     dataset.NumberOfFrames = "2000000000"
     lies = [
         written(dataset),
-        written(ct_dataset(rows=8))[:-200]
-        + raw_element(0x00081140, "SQ", b"")[:8]
-        + struct.pack("<L", 3 << 30),
+        written(ct_dataset(rows=8))[:-200] + raw_element(0x00081140, "SQ", b"")[:8] + struct.pack("<L", 3 << 30),
         written(small())
         + raw_element(0x00081140, "SQ", b"")[:8]
         + struct.pack("<L", 0xFFFFFFFF)

@@ -32,9 +32,7 @@ BASELINE, LOSSLESS, LS, J2K, RLE = (
 NOTHING = memoryview(b"")
 
 
-def layout(
-    rows=4, columns=6, *, samples=1, count=1, allocated=16, stored=12, high=None, signed=False, **more
-):
+def layout(rows=4, columns=6, *, samples=1, count=1, allocated=16, stored=12, high=None, signed=False, **more):
     high = stored - 1 if high is None else high
     photometric = more.get("photometric", "MONOCHROME2")
     return PixelLayout(rows, columns, samples, count, allocated, stored, high, signed, 0, photometric)
@@ -88,9 +86,7 @@ def test_bits_above_bits_stored_are_cleared_and_all_others_stay(data):
     signed = data.draw(st.booleans())
     words = data.draw(st.lists(st.integers(0, (1 << allocated) - 1), min_size=24, max_size=24))
     value = np.array(words, dtype=f"<u{allocated // 8}").tobytes()
-    out = np.frombuffer(
-        native(value, layout(allocated=allocated, stored=stored, signed=signed)), f"<u{allocated // 8}"
-    )
+    out = np.frombuffer(native(value, layout(allocated=allocated, stored=stored, signed=signed)), f"<u{allocated // 8}")
     for word, new in zip(words, out.tolist(), strict=True):
         low = word & ((1 << stored) - 1)
         negative = signed and low >> (stored - 1)
@@ -163,8 +159,7 @@ COMPRESSED = sorted(
     for path in FILES.glob("*.dcm")
     if pydicom.dcmread(path, force=True, stop_before_pixels=True).get("Rows")
     and "TransferSyntaxUID" in pydicom.dcmread(path, force=True, stop_before_pixels=True).file_meta
-    and pydicom.dcmread(path, force=True, stop_before_pixels=True).file_meta.TransferSyntaxUID
-    in frames.ENCAPSULATED
+    and pydicom.dcmread(path, force=True, stop_before_pixels=True).file_meta.TransferSyntaxUID in frames.ENCAPSULATED
 )
 BROKEN = {"JPEG2000-embedded-sequence-delimiter.dcm"}
 
@@ -186,9 +181,7 @@ def fragments_of(dataset):
     return list(pydicom.encaps.generate_fragments(dataset.PixelData))[1:]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in COMPRESSED if path.name not in BROKEN], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [path for path in COMPRESSED if path.name not in BROKEN], ids=lambda path: path.name)
 def test_compressed_pictures_decode_to_the_same_values(path):
     dataset = pydicom.dcmread(path)
     cleaned = coded(fragments_of(dataset), of(dataset), dataset.file_meta.TransferSyntaxUID)
@@ -205,9 +198,7 @@ def test_compressed_pictures_decode_to_the_same_values(path):
     assert np.array_equal(before, dataset.pixel_array)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in COMPRESSED if path.name not in BROKEN], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [path for path in COMPRESSED if path.name not in BROKEN], ids=lambda path: path.name)
 def test_cleaning_twice_changes_nothing(path):
     dataset = pydicom.dcmread(path)
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -291,11 +282,7 @@ def test_comments_go_from_the_headers_of_a_codestream_and_lengths_are_told_anew(
     main = clean[:at] + comment + clean[at:]
     (size,) = struct.unpack_from(">L", clean, at + 6)
     tile = (
-        clean[: at + 6]
-        + struct.pack(">L", size + len(comment))
-        + clean[at + 10 : at + 12]
-        + comment
-        + clean[at + 12 :]
+        clean[: at + 6] + struct.pack(">L", size + len(comment)) + clean[at + 10 : at + 12] + comment + clean[at + 12 :]
     )
     endless = tile[: at + 6] + bytes(4) + tile[at + 10 :]
     for dirty in (main, tile, endless, main + MARK):
@@ -328,9 +315,7 @@ def test_rle_segments_are_cut_to_what_they_decode_to():
     (frame,) = fragments_of(dataset)
     clean = bytes(coded([frame], of(dataset), RLE).frames[0])
     count, first, second = struct.unpack_from("<3L", clean)
-    dirty = (
-        struct.pack("<3L", count, first, second + 8) + clean[12:second] + MARK + b"\0" + clean[second:] + MARK
-    )
+    dirty = struct.pack("<3L", count, first, second + 8) + clean[12:second] + MARK + b"\0" + clean[second:] + MARK
     assert bytes(coded([dirty], of(dataset), RLE).frames[0]) == clean
 
 
@@ -356,9 +341,7 @@ def test_frames_are_joined_of_their_fragments(table):
     assert [bytes(each) for each in cleaned.frames[1:]] == [expected]
 
 
-@pytest.mark.parametrize(
-    "offsets", [struct.pack("<2L", 0, 7), struct.pack("<2L", 4, 0), struct.pack("<L", 0)]
-)
+@pytest.mark.parametrize("offsets", [struct.pack("<2L", 0, 7), struct.pack("<2L", 4, 0), struct.pack("<L", 0)])
 def test_offsets_that_lie_are_held(offsets):
     _, pieces = two_frames()
     shape = layout(16, 24, allocated=8, stored=8, count=2)
@@ -385,9 +368,7 @@ def test_damaged_frames_are_cleaned_or_held_but_never_raise(path):
     for _ in range(150):
         damaged = bytearray(frame)
         for _ in range(chance.randrange(1, 4)):
-            damaged[chance.randrange(min(len(damaged), chance.choice([40, 400, len(damaged)])))] = (
-                chance.randrange(256)
-            )
+            damaged[chance.randrange(min(len(damaged), chance.choice([40, 400, len(damaged)])))] = chance.randrange(256)
         cut = bytes(damaged[: chance.choice([len(damaged), chance.randrange(len(damaged))])])
         result = coded([cut], of(dataset), dataset.file_meta.TransferSyntaxUID)
         assert isinstance(result, EncapsulatedPixels | Refusal)

@@ -33,7 +33,7 @@ WHOLE = sorted(
     path
     for folder in ("test_files", "charset_files")
     for path in (FILES / folder).rglob("*.dcm")
-    if "trunc" not in path.name and path.name not in {"no_meta.dcm"}
+    if "trunc" not in path.name and path.name != "no_meta.dcm"
 )
 
 
@@ -71,10 +71,7 @@ def refusal(data):
 
 
 def tags(elements):
-    return [
-        (tag, [tags(each) for each in value] if isinstance(value, list) else None)
-        for tag, _, value, _ in elements
-    ]
+    return [(tag, [tags(each) for each in value] if isinstance(value, list) else None) for tag, _, value, _ in elements]
 
 
 def tags_of(dataset):
@@ -88,11 +85,7 @@ def tags_of(dataset):
 
 
 def without_group_lengths(elements):
-    return [
-        (tag, below and [without_group_lengths(each) for each in below])
-        for tag, below in elements
-        if tag & 0xFFFF
-    ]
+    return [(tag, below and [without_group_lengths(each) for each in below]) for tag, below in elements if tag & 0xFFFF]
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.name)
@@ -105,9 +98,7 @@ def test_it_sees_the_elements_that_pydicom_sees(path):
     assert sorted(tag for tag, _ in ours) == [tag for tag, _ in theirs]
     opened = {tag: below for tag, below in ours if below is not None}
     # What is stored as UN one of the two leaves closed; both open what is stated or known to be a sequence.
-    assert all(
-        opened.get(tag, below) == below for tag, below in theirs if below is not None and not tag >> 16 & 1
-    )
+    assert all(opened.get(tag, below) == below for tag, below in theirs if below is not None and not tag >> 16 & 1)
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -151,9 +142,7 @@ def test_sequences_of_every_way_of_writing(defined_sequence, defined_item, vr, i
 def test_a_makers_sequence_that_cannot_be_read_is_opaque_where_its_end_is_told():
     body = b"\x01\x02 no items at all \x03"
     after = explicit(0x00100020, "LO", b"X1")
-    elements = parse(
-        file(explicit(0x00090010, "LO", b"ME"), explicit(0x00091001, "SQ", body), after)
-    ).elements
+    elements = parse(file(explicit(0x00090010, "LO", b"ME"), explicit(0x00091001, "SQ", body), after)).elements
     assert bytes(elements[1][2]) == body
     assert elements[2][0] == 0x00100020
     assert refusal(file(explicit(0x00081140, "SQ", body), after)) is Reason.UNREADABLE
@@ -193,9 +182,7 @@ def test_a_deflated_data_set_is_read_and_its_size_is_bounded(monkeypatch):
 @pytest.mark.parametrize("vr", ["OB", "UT", "SQ", "UN"])
 def test_lengths_that_lie_are_truncations(length, vr):
     assert refusal(file(explicit(0x00081140, vr, b"12345678", length))) is Reason.TRUNCATED
-    assert (
-        refusal(file(implicit(0x00081140, b"12345678", length), syntax=IMPLICIT_LITTLE)) is Reason.TRUNCATED
-    )
+    assert refusal(file(implicit(0x00081140, b"12345678", length), syntax=IMPLICIT_LITTLE)) is Reason.TRUNCATED
 
 
 def test_lengths_inside_sequences_may_not_leave_them():
@@ -234,9 +221,7 @@ def test_absurd_numbers_of_elements_are_held(monkeypatch):
     assert refusal(file(explicit(0x00081140, "SQ", item(b"") * 600))) is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize(
-    "tail", [b"\0" * 300, b"ZQPLANT behind the pixels", explicit(0xFFFCFFFC, "OB", b"ZQPLANT!")]
-)
+@pytest.mark.parametrize("tail", [b"\0" * 300, b"ZQPLANT behind the pixels", explicit(0xFFFCFFFC, "OB", b"ZQPLANT!")])
 def test_what_stands_behind_the_pixels_spoils_nothing(tail):
     elements = parse(file(explicit(0x7FE00010, "OW", bytes(8)), tail)).elements
     assert elements[0][0] == 0x7FE00010
@@ -264,9 +249,7 @@ def test_elements_are_reusable_only_where_every_byte_of_them_is_known():
 @pytest.mark.parametrize("cut", range(1, 9000, 331))
 def test_a_header_that_breaks_off_is_used_as_far_as_it_goes(cut):
     found = []
-    each_text(
-        ct_slice(rows=16)[:cut], lambda tag, vr, value, charset: found.append((tag, bytes(value), charset))
-    )
+    each_text(ct_slice(rows=16)[:cut], lambda tag, vr, value, charset: found.append((tag, bytes(value), charset)))
     if cut > 6000:
         assert (0x00100020, b"ZQPLANT12345", b"ISO_IR 100") in found
 
