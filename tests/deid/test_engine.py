@@ -27,10 +27,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from bsti_submit.deid.engine import Engine, is_registered, shifted
+from bsti_submit.deid.dates import shifted
+from bsti_submit.deid.engine import Engine
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.deid.pseudonyms import SiteKey, patient_scope
+from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import IMPLEMENTATION_CLASS_UID, Refusal, Staged
 from bsti_submit.deid.words import KnownWords, date_forms, joined_forms
 from bsti_submit.model import Reason
