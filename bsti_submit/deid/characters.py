@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from bsti_submit.deid.vrs import PLAIN_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bsti_submit.model import Buffer
 
 _ESCAPE: Final = 0x1B
@@ -49,7 +51,7 @@ class Characters:
             return raw.decode("ascii").rstrip(" \0").translate(_CONTROLS)
         if vr not in PLAIN_TEXT:
             return raw.decode("ascii", "replace").rstrip(" \0").translate(_CONTROLS)
-        from pydicom.charset import decode_bytes
+        decode_bytes = _decoder()
 
         if guess and self._terms == ("",):
             return raw.decode("latin-1").rstrip(" \0").translate(_CONTROLS)
@@ -67,6 +69,15 @@ def _term(text: str) -> str:
     if found is None:
         return text
     return f"ISO 2022 IR {found[2]}" if found[1] else f"ISO_IR {found[2]}"
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Callable[[bytes, list[str], set[int]], str]:
+    from pydicom import config
+    from pydicom.charset import decode_bytes
+
+    config.logger.disabled = True  # its warnings quote values
+    return decode_bytes
 
 
 @lru_cache(maxsize=256)

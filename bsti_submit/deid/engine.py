@@ -16,17 +16,7 @@ from bsti_submit.deid.characters import Characters, UnknownCharacterSet
 from bsti_submit.deid.layout import code_of, layout_of, text_of
 from bsti_submit.deid.named import Named
 from bsti_submit.deid.plan import Action, Rule
-from bsti_submit.deid.reader import (
-    DOUBLE_PIXEL_DATA,
-    EXPLICIT_LITTLE,
-    FLOAT_PIXEL_DATA,
-    NATIVE,
-    PIXEL_DATA,
-    Broken,
-    Fragments,
-    parse,
-    parse_sequence,
-)
+from bsti_submit.deid.reader import EXPLICIT_LITTLE, NATIVE, parse, parse_sequence
 from bsti_submit.deid.registered import is_image
 from bsti_submit.deid.staged import (
     Pixels,
@@ -38,14 +28,16 @@ from bsti_submit.deid.staged import (
 )
 from bsti_submit.deid.values import Values, can_be_read
 from bsti_submit.deid.vrs import dictionary_vrs
+from bsti_submit.deid.walker import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, Broken, Fragments
 from bsti_submit.model import Buffer, Reason
 
 if TYPE_CHECKING:
     from bsti_submit.deid.plan import InstancePlan
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope
-    from bsti_submit.deid.reader import Element, Parsed
+    from bsti_submit.deid.reader import Parsed
     from bsti_submit.deid.staged import PixelLayout
+    from bsti_submit.deid.walker import Element
     from bsti_submit.deid.words import KnownWords
 
 SOP_CLASS_UID: Final = 0x00080016

@@ -18,13 +18,12 @@ from bsti_submit.deid.reader import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    Broken,
-    Fragments,
     each_text,
     parse,
     parse_sequence,
 )
 from bsti_submit.deid.vrs import has_form
+from bsti_submit.deid.walker import Broken, Fragments
 from bsti_submit.model import Reason
 from tests.deid.slices import ct_dataset, ct_slice
 
@@ -216,7 +215,7 @@ def test_a_recursion_bomb_is_held(way):
 
 
 def test_absurd_numbers_of_elements_are_held(monkeypatch):
-    monkeypatch.setattr("bsti_submit.deid.reader.MOST_ELEMENTS", 500)
+    monkeypatch.setattr("bsti_submit.deid.walker.MOST_ELEMENTS", 500)
     assert refusal(file(*[explicit(0x00100020, "LO", b"")] * 600)) is Reason.TOO_LARGE
     assert refusal(file(explicit(0x00081140, "SQ", item(b"") * 600))) is Reason.TOO_LARGE
 
