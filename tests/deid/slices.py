@@ -20,7 +20,7 @@ def _pixels(rows: int) -> np.ndarray:
     return (grid * 7 % 4096).astype("<u2")
 
 
-def ct_dataset(number: int = 1, rows: int = 512) -> FileDataset:
+def ct_dataset(number: int = 1, rows: int = 512, *, private: bool = True) -> FileDataset:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CT
@@ -83,6 +83,8 @@ def ct_dataset(number: int = 1, rows: int = 512) -> FileDataset:
     referenced.PurposeOfReferenceCodeSequence = Sequence([purpose])
     ds.ReferencedImageSequence = Sequence([referenced])
     ds.RequestAttributesSequence = Sequence([request])
+    if not private:
+        return ds
     for group, creator in ((0x0019, "SIEMENS CT VA0"), (0x0021, "ZQPLANT PRIVATE"), (0x0029, "SIEMENS CSA")):
         block = ds.private_block(group, creator, create=True)
         for element in range(40):
