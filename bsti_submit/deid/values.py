@@ -5,6 +5,7 @@ What does not have the form of its VR does not pass, and numbers are never read 
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,8 @@ _NUMBERS: Final = {"AT": "<L", "FD": "<d", "FL": "<f", "SL": "<l", "SS": "<h", "
     "UV": "<Q",
 }
 _TABLES: Final = frozenset(("OB", "OW", "SS", "US"))
+_NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_LONGEST_NUMBER: Final = 40
 _LONGEST_TEXT: Final = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}
 
 
@@ -167,7 +170,9 @@ class Values:
             bare = bare.replace(b":", b"")  # the old form of PS3.5 6.2
         if not has_form(vr, bare):
             self._counts["malformed"] += 1
-            return self._filled(rule, tag, vr, "malformed")
+            bare = repaired(vr, bare)
+            if not bare.strip(b"\\ "):
+                return self._filled(rule, tag, vr, "malformed")
         if self._named.somebody(bare, vr):
             self._counts["removed"] += 1
             return self._filled(rule, tag, vr, "named")
@@ -210,6 +215,36 @@ class Values:
             return text.encode("ascii")
         self.non_ascii = True
         return text.encode("utf-8")
+
+
+def repaired(vr: str, value: bytes) -> bytes:
+    """Return what can be told for certain of a value without the form of its VR; positions stay, for they mean something.
+
+    Decimals written too long are rounded to the 16 characters that they may have, whole numbers lose a fraction of
+    zero, and of several coded strings those without the form are emptied.
+    """
+    if vr in {"DS", "IS"}:
+        parts = [_number(vr, part.strip(b" \0")) for part in value.split(b"\\")]
+        return b"\\".join(parts) if all(parts) else b""
+    if vr == "CS" and b"\\" in value:
+        return b"\\".join(part if has_form(vr, part) else b"" for part in value.split(b"\\"))
+    return b""
+
+
+def _number(vr: str, text: bytes) -> bytes:
+    if has_form(vr, text):
+        return text
+    if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
+        return b""
+    number = float(text)
+    if vr == "IS":
+        whole = b"%d" % number if number.is_integer() else b""
+        return whole if has_form("IS", whole) else b""
+    for digits in range(15, 0, -1):
+        shorter = f"{number:.{digits}g}".encode()
+        if has_form("DS", shorter):
+            return shorter
+    return b""
 
 
 def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:

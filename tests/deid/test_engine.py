@@ -378,6 +378,30 @@ def test_actions(keyword, value, rule, expected):
     assert (expected is None and found in {None, ""}) or found == expected or str(found) == str(expected)
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "expected"),
+    [
+        (0x00200032, "DS", b"-123.45678901234567890\\1\\.000000000000000012", [-123.4567890123, 1, 1.2e-17]),
+        (0x00200032, "DS", b"1\\2\\SMITH", None),
+        (0x00200013, "IS", b"12.000000", 12),
+        (0x00200013, "IS", b"12.5", None),
+        (0x00200013, "IS", b"1e400", None),
+        (0x00200013, "IS", b"99999999999999999999.0", None),
+        (0x00080008, "CS", b"ORIGINAL\\PRIMARY\\SMITH^J\\AXIAL", ["ORIGINAL", "PRIMARY", "", "AXIAL"]),
+    ],
+)
+def test_numbers_and_codes_keep_what_is_certain_of_them(tag, vr, value, expected):
+    staged = run(with_raw(raw_element(tag, vr, value + b" " * (len(value) % 2))), fake({tag: Rule(Action.KEEP)}))
+    found = read(file_of(staged))[tag].value
+    if expected is None:
+        assert found in {None, ""}
+    elif vr == "DS":
+        assert [float(each) for each in found] == pytest.approx(expected, rel=1e-9)
+    else:
+        assert found == expected
+    assert staged.counts["malformed"] == 1
+
+
 def test_literals_have_the_vr_of_their_attribute():
     additions = ((0x00280010, "US", "512"), (0x00189073, "FD", "1.5"), (0x00100020, "LO", "ADDED"))
     staged = run(written(small()), fake(additions=additions))
