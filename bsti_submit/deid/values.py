@@ -175,7 +175,10 @@ class Values:
                 return self._filled(rule, tag, vr, "malformed")
         if self._named.somebody(bare, vr):
             self._counts["removed"] += 1
-            return self._filled(rule, tag, vr, "named")
+            parts = bare.split(b"\\") if vr == "CS" else []
+            bare = b"\\".join(b"" if self._named.somebody(part, vr) else part for part in parts)
+            if not bare.strip(b"\\ "):
+                return self._filled(rule, tag, vr, "named")
         if raw is not None and stated == vr and not len(whole) & 1 and whole.rstrip(b" ") == bare:
             return raw
         return encode(tag, vr, bare)

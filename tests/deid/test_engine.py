@@ -416,10 +416,12 @@ def test_what_names_somebody_goes_from_coded_and_numeric_values_too():
     dataset.AccessionNumber = "5551234"
     dataset.SeriesNumber = "5551234"
     dataset.BodyPartExamined = "CHEST"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "LUNG", "AXIAL"]
     dataset.StudyDescription = "CT chest lung abdomen"
     out = dataset_out(dataset)
     assert out.SeriesNumber is None
     assert out.BodyPartExamined in {"", None}
+    assert out.ImageType == ["ORIGINAL", "PRIMARY", "", "AXIAL"]
     assert out.StudyDescription == "CT abdomen"
 
 
@@ -716,9 +718,9 @@ def mutants(path, count, seed):
     chance = random.Random(seed)
     for _ in range(count):
         damaged = bytearray(data)
-        for _ in range(chance.randrange(1, 8)):
+        for _ in range(chance.randrange(1, 5)):
             at = chance.randrange(chance.choice([400, 4000, len(damaged)])) % len(damaged)
-            kind = chance.randrange(4)
+            kind = chance.choice((0, 0, 0, 0, 0, 0, 1, 2, 3))
             if kind == 0:
                 damaged[at] = chance.randrange(256)
             elif kind == 1:
