@@ -1,4 +1,4 @@
-"""The registry's signing keys that this site trusts: pinned at first contact, renewed only by the key before."""
+"""The registry's signing keys that this site trusts: pinned at first contact, renewed by the key before."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class Pins:
 
 _CHANGED = "The registry signs with a key that this site does not know and that no known key vouches for."
 _ASK = (
-    "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
+    "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the "
+    "home folder."
 )
 
 

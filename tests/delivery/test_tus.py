@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
+from contextlib import ExitStack
 
 import pytest
 from stamina import set_testing
@@ -50,8 +52,6 @@ class Sending:
 
 @pytest.fixture
 def send(tmp_path):
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def start(server=None, *faults, **options):
@@ -97,8 +97,6 @@ FAULTS = {
 @pytest.mark.parametrize("at", [0, 3], ids=["first piece", "fourth piece"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_a_piece_costs_at_most_that_piece(send, name, at):
-    import copy
-
     sending = send()
     real = sending.server.next_fault
     count = 0
