@@ -90,9 +90,7 @@ def _require_sound(database: sqlite3.Connection) -> None:
         raise DamagedError
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise SettingsError(
-            "The outbox was made by a newer version.", hint="Update bsti-submit on this machine."
-        )
+        raise SettingsError("The outbox was made by a newer version.", hint="Update bsti-submit on this machine.")
 
 
 def _meaning(fault: sqlite3.Error) -> BstiError | DamagedError:

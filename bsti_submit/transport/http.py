@@ -122,12 +122,10 @@ class Connection:
 
         def once() -> Answer:
             stream = (bytes(block) for block in body()) if body is not None else content
-            return self._once(
-                method, url, sent | ({"Authorization": f"Bearer {token}"} if token else {}), stream
-            )
+            return self._once(method, url, sent | ({"Authorization": f"Bearer {token}"} if token else {}), stream)
 
         answer = once()
-        if answer.status == 401 and signed_in and (renewed := self._token()) != token:  # noqa: PLR2004
+        if answer.status == 401 and signed_in and (renewed := self._token()) != token:
             token = renewed
             answer = once()
         return answer
@@ -250,9 +248,7 @@ class Connection:
             seen = seen.__cause__ or seen.__context__
         if isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout):
             if urllib.request.getproxies().get("https"):
-                return TransientError(
-                    "The registry could not be reached through the proxy that is set.", hint=SAFE
-                )
+                return TransientError("The registry could not be reached through the proxy that is set.", hint=SAFE)
             return TransientError("The registry could not be reached.", hint=SAFE)
         return TransientError("The connection to the registry broke.", hint=SAFE)
 

@@ -84,8 +84,7 @@ class Pins:
 
 _CHANGED = "The registry signs with a key that this site does not know and that no known key vouches for."
 _ASK = (
-    "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the "
-    "home folder."
+    "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
 )
 
 

@@ -195,20 +195,14 @@ class TusServer(Faulty):
     def partial(self, handler: _Handler, body: bytes) -> None:
         with self.lock:
             store = self.files.get(handler.path)
-            if (
-                self.keep_partial
-                and store is not None
-                and int(handler.headers["Upload-Offset"]) == len(store)
-            ):
+            if self.keep_partial and store is not None and int(handler.headers["Upload-Offset"]) == len(store):
                 store += body
 
     def work(self, handler: _Handler, body: bytes) -> tuple[int, dict[str, str], bytes]:
         with self.lock:
             return self._work(handler, body)
 
-    def _work(  # noqa: C901, PLR0911 - one line a rule of the protocol
-        self, handler: _Handler, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    def _work(self, handler: _Handler, body: bytes) -> tuple[int, dict[str, str], bytes]:
         method = handler.command
         if method in self.blocked:
             return 405, {}, b"blocked here"
@@ -293,10 +287,7 @@ class Proxy(Faulty):
             line.close()
 
     def _here(self, headers: dict[str, str]) -> dict[str, str]:
-        return {
-            name: value.replace(f":{self._port}", f":{self.server_address[1]}")
-            for name, value in headers.items()
-        }
+        return {name: value.replace(f":{self._port}", f":{self.server_address[1]}") for name, value in headers.items()}
 
 
 @contextlib.contextmanager

@@ -22,9 +22,7 @@ def log(tmp_path):
     found = AuditLog(tmp_path / "audit", now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     found.append("scan", files=12, run_id="r1")
     found.append("deidentify", profile="bsti-default", certified=10, reasons={"structured-report": 2})
-    found.append(
-        "deliver", case_id="AAAA-AAAA-AAAA", receipt_id="R-1", host="registry.example:443", urgent=False
-    )
+    found.append("deliver", case_id="AAAA-AAAA-AAAA", receipt_id="R-1", host="registry.example:443", urgent=False)
     return found
 
 

@@ -171,9 +171,7 @@ def test_a_bundle_that_is_none_is_said(server, tmp_path, content):
 
 
 def test_an_endless_answer_is_cut(connection, server):
-    server.faults.append(
-        Fault("GET", answer=(200, {"Content-Type": "application/json"}), body=b" " * (5 << 20))
-    )
+    server.faults.append(Fault("GET", answer=(200, {"Content-Type": "application/json"}), body=b" " * (5 << 20)))
     with pytest.raises(NotDeliveredError, match="too long"):
         connection.request("GET", "/")
 

@@ -101,9 +101,7 @@ EVERY_FAULT = {
 }
 
 
-_ALL = [
-    (step, fault) for step in EVERY_STEP for fault in EVERY_FAULT if (step, fault) != ("offset", "cut answer")
-]
+_ALL = [(step, fault) for step in EVERY_STEP for fault in EVERY_FAULT if (step, fault) != ("offset", "cut answer")]
 
 
 @pytest.mark.parametrize(
@@ -297,9 +295,7 @@ def token_of_its_own(tmp_path):
 
 
 def test_a_case_that_is_refused_says_why_and_stays(site):
-    case_id = site.put_in(
-        [registry_side.instance(1, change=lambda d: setattr(d, "PatientIdentityRemoved", "NO"))]
-    )
+    case_id = site.put_in([registry_side.instance(1, change=lambda d: setattr(d, "PatientIdentityRemoved", "NO"))])
     with pytest.raises(RefusedError) as caught:
         site.send(case_id)
     assert caught.value.details

@@ -113,9 +113,7 @@ def test_a_new_key_must_be_endorsed_by_one_that_is_pinned(tmp_path):
     assert set(pins.keys(URL)) == {"k1", "k2", "k3"}  # older receipts still verify
 
 
-@pytest.mark.parametrize(
-    "case", ["none", "by itself", "by a stranger", "another body", "same id", "same id endorsed"]
-)
+@pytest.mark.parametrize("case", ["none", "by itself", "by a stranger", "another body", "same id", "same id endorsed"])
 def test_a_key_nobody_vouches_for_is_refused(tmp_path, case):
     pins, old = Pins(tmp_path), Key("k1")
     pins.trust(URL, [old.entry])
