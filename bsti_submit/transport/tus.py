@@ -129,6 +129,9 @@ class Upload:
         location = answer.headers.get("location", "")
         if answer.status != 201 or not location:
             raise refusal(answer)
+        # A server behind another that speaks TLS may not know of it. The request goes to the same host, by TLS.
+        if location.startswith("http://"):
+            location = "https://" + location.removeprefix("http://")
         return self.connection.address(location, near=self.create)
 
     def _send(self, url: str, progress: Progress) -> None:

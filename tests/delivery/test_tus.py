@@ -419,3 +419,16 @@ def test_the_token_is_in_one_header_alone(send):
             *("Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "Content-Type"),
         }
         assert seen.headers["User-Agent"].startswith("bsti-submit/")
+
+
+def test_a_server_that_does_not_know_of_its_tls_is_still_called_by_tls(send):
+    class Unaware(TusServer):
+        def _work(self, handler, body):
+            status, headers, data = super()._work(handler, body)
+            if "Location" in headers:
+                headers["Location"] = f"http://{handler.headers['Host']}/files/1"
+            return status, headers, data
+
+    sending = send(Unaware())
+    assert sending.run().startswith("https://localhost:")
+    assert sending.stored() == DATA
