@@ -1,9 +1,9 @@
-"""The local audit log: one line a step, each chained to the one before by its SHA-256, and no identifier in any.
+"""The local audit log: one line a step, chained to the one before by its SHA-256, with no identifier.
 
-JSON Lines in RFC 8785 canonical form, so a line has one spelling and any changed byte is found. The head file beside it
-holds how many lines there are and the last digest, so that a cut tail is found too. Whoever can write here can write a
-whole new log: it shows accidents and quiet edits, and is proof against a forger only together with the registry's
-signed receipts, whose ids it names.
+JSON Lines in RFC 8785 canonical form, so a line has one spelling and any changed byte is found. The head file
+beside it holds how many lines there are and the last digest, so that a cut tail is found too. Whoever can
+write here can write a whole new log: it shows accidents and quiet edits, and is proof against a forger only
+together with the registry's signed receipts, whose ids it names.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ EVENTS: Final = frozenset(
     )
 )
 FIELDS: Final = (
-    "n at event tool_version case_id profile profile_version recipe_sha256 codes standard_edition config_sha256 "
-    "files certified left_out held reasons actions pixels role package_sha256 manifest_sha256 clinical_sha256 size "
-    "objects text_version text_sha256 scope host tls http_status receipt_id destination reason urgent user run_id "
-    "exit_status lines prev hash"
-).split()
+    *("n", "at", "event", "tool_version", "case_id", "profile", "profile_version", "recipe_sha256"),
+    *("codes", "standard_edition", "config_sha256", "files", "certified", "left_out", "held"),
+    *("reasons", "actions", "pixels", "role", "package_sha256", "manifest_sha256", "clinical_sha256"),
+    *("size", "objects", "text_version", "text_sha256", "scope", "host", "tls", "http_status"),
+    *("receipt_id", "destination", "reason", "urgent", "user", "run_id", "exit_status", "lines"),
+    *("prev", "hash"),
+)
 """Every member that a line may have, in the order of the exported columns."""
 
 _FREE: Final = frozenset(FIELDS) - {"n", "at", "event", "tool_version", "prev", "hash"}
@@ -98,8 +100,8 @@ class AuditLog:
         event
             One of `EVENTS`.
         members
-            Of `FIELDS`: codes, digests, counts, ids of ours. Words of letters, digits and ``._:@/+-`` only, so that no
-            typed text and no name with a space or ``^`` can come in by mistake.
+            Of `FIELDS`: codes, digests, counts, ids of ours. Words of letters, digits and ``._:@/+-`` only,
+            so that no typed text and no name with a space or ``^`` can come in by mistake.
 
         Raises
         ------

@@ -100,7 +100,7 @@ class Receipt:
         wrong = [name for name, value in expected.items() if self.document.get(name) != value]
         if wrong:
             raise HeldError(
-                "The registry's receipt is for something else than was sent, so the case does not count as delivered.",
+                "The registry's receipt is for something else, so the case does not count as delivered.",
                 details=tuple(f"{name}: differs" for name in wrong),
                 hint="Ask the registry before you send again.",
             )

@@ -43,7 +43,8 @@ _BLOCK: Final = 1 << 20
 class PackageReader:
     """Reads a package without unpacking it. Use it as a context manager.
 
-    Memory is bounded whatever the file: by the number of members that a package may have, and by blocks of 1 MiB.
+    Memory is bounded whatever the file: by the number of members that a package may have, and by blocks of 1
+    MiB.
 
     Raises
     ------
@@ -146,8 +147,8 @@ class PackageReader:
     def problems(self) -> tuple[str, ...]:
         """Hold the whole file against what a package of its members must be; nothing for a whole one.
 
-        Every digest is computed, and every byte outside the members is compared, so nothing can hide between them.
-        Texts name members, never values.
+        Every digest is computed, and every byte outside the members is compared, so nothing can hide between
+        them. Texts name members, never values.
         """
         try:
             manifest = _manifest(self.read(MANIFEST, largest=_LARGEST_MANIFEST))

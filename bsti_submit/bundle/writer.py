@@ -1,7 +1,7 @@
 """Certified instances and two records → one sealed case package: the same bytes each time, on every system.
 
-A ZIP that is also a BagIt bag (RFC 8493) under one base directory named by the case id. Bundle adds only constants
-and digests to what was certified.
+A ZIP that is also a BagIt bag (RFC 8493) under one base directory named by the case id. Bundle adds only
+constants and digests to what was certified.
 """
 
 from __future__ import annotations

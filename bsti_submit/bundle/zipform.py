@@ -1,9 +1,9 @@
 """The one form of ZIP and of BagIt tag files that a case package has: sizes and digests in, bytes out.
 
-Pure functions, used to write a package and again to check one: a package holds these bytes and those of its files,
-and nothing else, so there is no place where anything could hide. Stored, fixed times and modes, ZIP64 (APPNOTE 4.3.9
-and 4.5.3) exactly where a number needs it. Python's `zipfile` is not used to write, since its bytes differ between
-versions.
+Pure functions, used to write a package and again to check one: a package holds these bytes and those of its
+files, and nothing else, so there is no place where anything could hide. Stored, fixed times and modes, ZIP64
+(APPNOTE 4.3.9 and 4.5.3) exactly where a number needs it. Python's `zipfile` is not used to write, since its
+bytes differ between versions.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def directory_entry(member: Member) -> bytes:
 
 
 def directory_end(count: int, start: int, length: int) -> bytes:
-    """Return what ends a ZIP whose directory of ``count`` entries is ``length`` bytes from ``start`` (APPNOTE 4.3.14-16)."""
+    """Return what ends a ZIP, by the directory's entries, offset and length (APPNOTE 4.3.14 to 4.3.16)."""
     wide = b""
     if start >= _LIMIT32 or length >= _LIMIT32 or count >= _LIMIT16:
         wide = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, _MADE_BY, _WIDE, 0, 0, count, count, length, start)

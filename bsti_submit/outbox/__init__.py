@@ -1,4 +1,4 @@
-"""The durable seam: cases with their packages and what happened to them, safe against `kill -9` at any point."""
+"""The durable seam: cases, their packages and what happened to them, safe against `kill -9`."""
 
 from __future__ import annotations
 

@@ -30,9 +30,10 @@ HAS_PACKAGE: Final = (State.PACKAGED, State.READY, State.SENDING, State.REFUSED)
 
 @dataclass(frozen=True, slots=True)
 class OutboxCase:
-    """One case as the outbox knows it. ``path`` is its package, which is gone once a signed receipt is stored.
+    """One case as the outbox knows it.
 
-    ``upload_url`` is a secret: whoever has it and a token can write there.
+    ``path`` is its package, which is gone once a signed receipt is stored. ``upload_url`` is a secret: whoever
+    has it and a token can write there.
     """
 
     number: int

@@ -41,7 +41,8 @@ CREATE TRIGGER IF NOT EXISTS events_stay BEFORE UPDATE ON events
 CREATE TRIGGER IF NOT EXISTS events_remain BEFORE DELETE ON events
   BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
 CREATE TABLE IF NOT EXISTS receipts (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, case_id TEXT NOT NULL, document BLOB NOT NULL, UNIQUE (case_id, document)
+  number INTEGER PRIMARY KEY AUTOINCREMENT, case_id TEXT NOT NULL, document BLOB NOT NULL, UNIQUE (case_id,
+  document)
 );
 CREATE TABLE IF NOT EXISTS drafts (study_set TEXT PRIMARY KEY, answers BLOB NOT NULL, at TEXT NOT NULL);
 """
@@ -72,14 +73,9 @@ def connected(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
-        if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise DamagedError
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise SettingsError("The outbox was made by a newer version.", hint="Update bsti-submit on this machine.")
+        _require_sound(database)
         database.executescript(_SCHEMA)
-        if version < VERSION:
-            database.execute(f"PRAGMA user_version={VERSION}")
+        database.execute(f"PRAGMA user_version={VERSION}")
     except sqlite3.Error as fault:
         database.close()
         raise _meaning(fault) from None
@@ -87,6 +83,14 @@ def connected(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _require_sound(database: sqlite3.Connection) -> None:
+    if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        raise DamagedError
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise SettingsError("The outbox was made by a newer version.", hint="Update bsti-submit on this machine.")
 
 
 def _meaning(fault: sqlite3.Error) -> BstiError | DamagedError:

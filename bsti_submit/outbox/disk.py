@@ -44,7 +44,8 @@ _DRIVE_REMOTE: Final = 4
 def is_network_share(folder: Path) -> bool:
     """Whether a folder lies on a network share, as far as this system tells.
 
-    SQLite's write-ahead log and file locks do not work there: a crash could lose a case, or two machines send one.
+    SQLite's write-ahead log and file locks do not work there: a crash could lose a case, or two machines send
+    one.
     """
     whole = folder.resolve()
     if sys.platform == "win32":
@@ -103,7 +104,7 @@ def write_whole(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, path)
+        part.replace(path)
         sync_folder(path.parent)
     except OSError:
         with suppress(OSError):

@@ -1,15 +1,14 @@
-"""The durable seam: cases with their packages and what happened to them, safe against `kill -9` at any point.
+"""The durable seam: cases, their packages and what happened to them, safe against `kill -9`.
 
-SQLite in WAL mode with ``synchronous=FULL`` on a local disk, packages beside it. Only de-identified bytes and records
-come here. A package is moved in and its row written so that after a crash at any point either nothing of it is there or
-all of it: the row names the file before the move, and opening the outbox finishes or undoes what was under way.
-Nothing is ordered by the clock, so it may jump.
+SQLite in WAL mode with ``synchronous=FULL`` on a local disk, packages beside it. Only de-identified bytes and
+records come here. A package is moved in and its row written so that after a crash at any point either nothing
+of it is there or all of it: the row names the file before the move, and opening the outbox finishes or undoes what
+was under way. Nothing is ordered by the clock, so it may jump.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple
@@ -81,7 +80,7 @@ class Outbox:
         """Close the database."""
         self._database.close()
 
-    # -- opening, recovering, rebuilding ---------------------------------------------------------------------------
+    # -- opening, recovering, rebuilding -----------------------------------------------------------
 
     def _open(self, path: Path) -> sqlite3.Connection:
         if path.exists():
@@ -98,7 +97,7 @@ class Outbox:
         return database
 
     def _recover(self) -> None:
-        """Finish or undo what a crash left half done. Only one process does it at a time, and none moves meanwhile."""
+        """Finish or undo what a crash left half done. One process does it at a time, and none moves then."""
         for case in self.list():
             staged = self._staging / case.path.name
             if case.state is State.WITHDRAWN or (case.state is State.DELIVERED and case.is_signed_for):
@@ -116,14 +115,13 @@ class Outbox:
             self._clear(path)
 
     def _adopt(self, path: Path) -> None:
-        """Take in a package that no row names: after a rebuilt database or one restored from a backup. Or finish a drop."""
+        """Take in a package that no row names, as after a restored database; or finish a drop."""
         if (last := self.events(path.stem)) and last[-1][1] == _DROPPED:
             _remove(path)
             return
         try:
             with PackageReader(path) as reader:
-                if reader.problems() or f"{reader.case_id}.zip" != path.name:
-                    raise InputError("")
+                whole = not reader.problems() and f"{reader.case_id}.zip" == path.name
                 found = (
                     State.PACKAGED,
                     file_sha256(path),
@@ -135,9 +133,11 @@ class Outbox:
                     reader.case_id,
                 )
         except InputError:
+            whole = False
+        if not whole:
             aside = self._folder / "damaged"
             aside.mkdir(mode=0o700, exist_ok=True)
-            os.replace(path, aside / path.name)
+            path.replace(aside / path.name)
             return
         with self._transaction():
             self._database.execute(
@@ -162,7 +162,7 @@ class Outbox:
             else:
                 path.unlink()
 
-    # -- locks -----------------------------------------------------------------------------------------------------
+    # -- locks -------------------------------------------------------------------------------------
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self._folder / "locks" / f"{name}.lock", mode=0o600)
@@ -212,7 +212,7 @@ class Outbox:
         finally:
             lock.release()
 
-    # -- a case's way through ----------------------------------------------------------------------------------------
+    # -- a case's way through ----------------------------------------------------------------------
 
     def reserve(self, study_set: str) -> str:
         """Return the case id for some studies: the same one again until a package of them is made."""
@@ -250,8 +250,9 @@ class Outbox:
             with self._alone():
                 with self._transaction():
                     done = self._database.execute(
-                        "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
-                        " case_json = ?, clinical_json = ?, contributor = ?, attestation = x'', upload_url = ''"
+                        "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?,"
+                        " objects = ?, case_json = ?, clinical_json = ?, contributor = ?,"
+                        " attestation = x'', upload_url = ''"
                         " WHERE case_id = ? AND state IN ('draft', 'packaged')",
                         (
                             State.PACKAGED,
@@ -275,7 +276,7 @@ class Outbox:
 
     @staticmethod
     def _move_in(staged: Path, path: Path) -> None:
-        os.replace(staged, path)
+        staged.replace(path)
         sync_folder(path.parent)
         sync_folder(staged.parent)
 
@@ -374,7 +375,7 @@ class Outbox:
             self._records.forget(case.case_id)
             _remove(case.path)
 
-    # -- looking -----------------------------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     def get(self, case_id: str) -> OutboxCase:
         """Return a case.
@@ -412,7 +413,7 @@ class Outbox:
         rows = self._rows("SELECT document FROM receipts WHERE case_id = ? ORDER BY number", (case_id,))
         return tuple(bytes(document) for (document,) in rows)
 
-    # -- answers of an interrupted dialogue --------------------------------------------------------------------------
+    # -- answers of an interrupted dialogue --------------------------------------------------------
 
     def save_draft(self, study_set: str, answers: bytes) -> None:
         """Keep de-identified answers, so that an interrupted dialogue can go on."""
@@ -432,7 +433,7 @@ class Outbox:
         with self._transaction():
             self._database.execute("DELETE FROM drafts WHERE study_set = ?", (study_set,))
 
-    # -- the database ------------------------------------------------------------------------------------------------
+    # -- the database ------------------------------------------------------------------------------
 
     def _rows(self, query: str, values: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
         try:
@@ -443,8 +444,8 @@ class Outbox:
 
     def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
         columns = (
-            "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects, case_json,"
-            " clinical_json, attestation, contributor, upload_url, receipt, created"
+            "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects,"
+            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created"
         )
         query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
         found = []
@@ -470,7 +471,7 @@ class Outbox:
             self._event(case_id, what)
 
     def _keep(self, case_id: str) -> None:
-        """Write the file from which the database could be built again. The database itself is written already."""
+        """Write the file from which the database could be built again; the database is written already."""
         with suppress(OSError):
             self._records.keep(self.get(case_id), self.receipts(case_id))
 
@@ -499,7 +500,8 @@ def _restore(database: sqlite3.Connection, record: Record) -> None:
     names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
     values = [str(value) if isinstance(value, State) else value for value in astuple(record)[:-1]]
     with suppress(sqlite3.IntegrityError):
-        database.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", values)  # noqa: S608 - names of ours
+        statement = f"INSERT INTO cases ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
+        database.execute(statement, values)
         for receipt in record.receipts:
             database.execute(
                 "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt)
@@ -511,7 +513,7 @@ def _restore(database: sqlite3.Connection, record: Record) -> None:
 
 
 def _require_tied(attestation: bytes, case: OutboxCase) -> None:
-    """Check that an attestation of one package is of this one. What else it must be is checked where it is read.
+    """Check that an attestation of one package is of this one; the rest is checked where it is read.
 
     Raises
     ------

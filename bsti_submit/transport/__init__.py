@@ -1,0 +1,1 @@
+"""Cases of the outbox → a destination, over lines that fail."""

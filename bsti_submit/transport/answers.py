@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BUSY: Final = frozenset((408, 423, 425, 429))
 _SERVER_FAULT: Final = 500
 _TELLABLE: Final = 200
+_MOST_DIGITS: Final = 18
 _MOST_ERRORS: Final = 20
 _LONGEST_WAIT: Final = 3600.0
 _SAFE: Final = "The case is safe; bsti-submit outbox send tries again."
@@ -36,11 +37,12 @@ class Answer:
     def number(self, header: str) -> int | None:
         """Return a header as a whole number."""
         value = self.headers.get(header, "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
+        whole = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
+        return int(value) if whole else None
 
     @property
     def problem(self) -> str:
-        """The slug of a problem type (RFC 9457), empty if it is none: then it may not be the registry's answer."""
+        """The slug of a problem type (RFC 9457); empty if it is none."""
         kind = self.json.get("type", "")
         return kind.rpartition("/")[2] if isinstance(kind, str) else ""
 
@@ -75,8 +77,8 @@ def is_busy(answer: Answer) -> bool:
 def refusal(answer: Answer) -> BstiError:
     """Return the error that an unwelcome answer means.
 
-    Only an answer in the registry's own form (RFC 9457) refuses a case. A proxy, a filter or a sign-in page of the
-    network answers too, and must not decide about a case.
+    Only an answer in the registry's own form (RFC 9457) refuses a case. A proxy, a filter or a sign-in page
+    of the network answers too, and must not decide about a case.
     """
     status = answer.status
     if is_busy(answer):

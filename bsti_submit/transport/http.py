@@ -1,8 +1,8 @@
-"""The HTTPS client: the only module that knows httpx. TLS is always verified; errors become those of a person.
+"""The HTTPS client, the only module that knows httpx: TLS always verified, errors as those of a person.
 
-TLS 1.2 or newer against the operating system's certificates (`truststore`), with a bundle added where a site has
-one. Nothing here turns verification off, and no address without TLS is ever called. Proxies come from the environment
-or the system's settings.
+TLS 1.2 or newer against the operating system's certificates (`truststore`), with a bundle added where a site
+has one. Nothing here turns verification off, and no address without TLS is ever called. Proxies come from the
+environment or the system's settings.
 """
 
 from __future__ import annotations
@@ -119,9 +119,15 @@ class Connection:
         elif body is not None:
             sent["Content-Length"] = str(length)
         token = self._token() if signed_in else ""
-        answer = self._once(method, url, sent, token, content, body)
+
+        def once() -> Answer:
+            stream = (bytes(block) for block in body()) if body is not None else content
+            return self._once(method, url, sent | ({"Authorization": f"Bearer {token}"} if token else {}), stream)
+
+        answer = once()
         if answer.status == 401 and signed_in and (renewed := self._token()) != token:
-            answer = self._once(method, url, sent, renewed, content, body)
+            token = renewed
+            answer = once()
         return answer
 
     def _token(self) -> str:
@@ -136,13 +142,7 @@ class Connection:
         return token
 
     def _once(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        token: str,
-        content: bytes | None,
-        body: Callable[[], Iterator[Buffer]] | None,
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | Iterator[bytes] | None
     ) -> Answer:
         sent = {
             **headers,
@@ -150,12 +150,9 @@ class Connection:
             "Accept-Encoding": "identity",  # nothing that grows
             "X-Request-Id": uuid.uuid4().hex,
         }
-        if token:
-            sent["Authorization"] = f"Bearer {token}"
-        stream = (bytes(block) for block in body()) if body is not None else content
         client = self._opened()
         try:
-            with client.stream(method, url, headers=sent, content=stream) as response:
+            with client.stream(method, url, headers=sent, content=content) as response:
                 return Answer(
                     response.status_code,
                     {name.lower(): value for name, value in response.headers.items()},
@@ -174,8 +171,8 @@ class Connection:
             self.close()
             raise SettingsError("The registry's address is not one.", hint="Check BSTI_REGISTRY.") from None
 
-    def address(self, path: str) -> str:
-        """Return the whole address of a path on the server.
+    def address(self, path: str, *, near: str = "/") -> str:
+        """Return the whole address of a path on the server; a relative one is taken from ``near``.
 
         Raises
         ------
@@ -188,11 +185,11 @@ class Connection:
                 "The registry's address must start with https:// and have no name or password in it.",
                 hint="Check BSTI_REGISTRY or the site file.",
             )
-        whole = urljoin(f"https://{base.netloc}/", path)
-        found = _parts(whole)
+        start = _parts(near, f"https://{base.netloc}/")
+        found = None if start is None else _parts(path, start.geturl())
         if found is None or _origin(found) != _origin(base) or found.username is not None:
             raise SettingsError("The registry points to another server, which is not followed.")
-        return whole
+        return found.geturl()
 
     def is_here(self, path: str) -> bool:
         """Whether an address is on this server."""
@@ -222,8 +219,8 @@ class Connection:
             except (ImportError, ValueError, httpx.InvalidURL):
                 raise SettingsError(
                     "The proxy that is set cannot be used.",
-                    hint="HTTPS_PROXY must be http://HOST:PORT. For a proxy script or a Windows sign-in, IT can "
-                    "set up a local relay such as Px.",
+                    hint="HTTPS_PROXY must be http://HOST:PORT. For a proxy script or a Windows sign-in, IT "
+                    "can set up a local relay such as Px.",
                 ) from None
         return self._client
 
@@ -238,8 +235,8 @@ class Connection:
                         f"The check said: {plain(seen.verify_message)}",
                         *([f"The certificate was issued by: {issuer}"] if issuer else []),
                     ),
-                    hint="If your hospital inspects TLS, or the registry has a certificate authority of its own, "
-                    "name its certificate in BSTI_CA_BUNDLE. Verification is never turned off.",
+                    hint="If your hospital inspects TLS, or the registry has a certificate authority of its "
+                    "own, name its certificate in BSTI_CA_BUNDLE. Verification is never turned off.",
                 )
             if isinstance(seen, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
                 break  # it was cut off, which may pass
@@ -250,6 +247,8 @@ class Connection:
                 )
             seen = seen.__cause__ or seen.__context__
         if isinstance(fault, httpx.ConnectError | httpx.ConnectTimeout):
+            if urllib.request.getproxies().get("https"):
+                return TransientError("The registry could not be reached through the proxy that is set.", hint=SAFE)
             return TransientError("The registry could not be reached.", hint=SAFE)
         return TransientError("The connection to the registry broke.", hint=SAFE)
 
@@ -287,9 +286,9 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _parts(url: str) -> SplitResult | None:
+def _parts(url: str, base: str = "") -> SplitResult | None:
     try:
-        found = urlsplit(url)
+        found = urlsplit(urljoin(base, url))
         _ = found.port
     except ValueError:
         return None

@@ -66,7 +66,8 @@ class Destination(Protocol):
     """Takes cases.
 
     Every method may raise the errors of `bsti_submit.errors` by what a person can do about them:
-    NotDeliveredError (unreachable, busy), RefusedError (looked at and refused), SettingsError (sign-in, certificate).
+    NotDeliveredError (unreachable, busy), RefusedError (looked at and refused), SettingsError (sign-in,
+    certificate).
     """
 
     @property

@@ -109,7 +109,7 @@ class Window:
         now: Callable[[], datetime] = datetime.now,
         sleep: Callable[[float], None] = clock.sleep,
     ) -> None:
-        """Wait until it is open. The clock is read again each minute, so it may be set or change to summer time."""
+        """Wait until it is open. The clock is read again each minute, so it may be set meanwhile."""
         while (left := self.seconds_until_open(now().time())) > 0:
             sleep(min(left, _LONGEST_SLEEP))
 

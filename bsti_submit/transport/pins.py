@@ -1,4 +1,4 @@
-"""The registry's signing keys that this site trusts: pinned at first contact, renewed only by the key before."""
+"""The registry's signing keys that this site trusts: pinned at first contact, renewed by the key before."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def patiently(
     Parameters
     ----------
     give_up
-        Seconds after which the last fault is raised. The clock starts with each call, so with each step forward.
+        Seconds after which the last fault is raised. The clock starts with each call, so with each step
+        forward.
     told
         Called with each fault that is tried again.
 

@@ -1,4 +1,4 @@
-"""Approved cases in the outbox → a destination, one after another, and back to the outbox with what was signed."""
+"""Approved cases of the outbox → a destination, one after another, and the receipts back."""
 
 from __future__ import annotations
 

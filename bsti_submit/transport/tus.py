@@ -1,8 +1,8 @@
 """One file to a tus 1.0 server in pieces, going on from wherever the server says it is.
 
-The server's offset is the truth at every step: what was sent is not what was stored, an answer may be lost, a proxy
-may cap or block. Each piece is a fresh body; a body that was begun is never sent again. Which faults this answers to,
-and how, is listed in ``docs/delivery.md``.
+The server's offset is the truth at every step: what was sent is not what was stored, an answer may be lost, a
+proxy may cap or block. Each piece is a fresh body; a body that was begun is never sent again. Which faults
+this answers to, and how, is listed in ``docs/delivery.md``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
 
 from bsti_submit.errors import HeldError, NotDeliveredError
 from bsti_submit.transport.answers import Answer, TransientError, refusal
@@ -130,7 +129,10 @@ class Upload:
         location = answer.headers.get("location", "")
         if answer.status != 201 or not location:
             raise refusal(answer)
-        return urljoin(self.connection.address(self.create), location)
+        # A server behind another that speaks TLS may not know of it. The request goes to the same host, by TLS.
+        if location.startswith("http://"):
+            location = "https://" + location.removeprefix("http://")
+        return self.connection.address(location, near=self.create)
 
     def _send(self, url: str, progress: Progress) -> None:
         offset = patiently(lambda: self._offset(url), self.give_up, self.told)
@@ -149,7 +151,7 @@ class Upload:
                 raise NotDeliveredError("The upload goes back again and again.", hint=_LATER)
 
     def _onward(self, url: str, known: int, progress: Progress) -> int:
-        """Send until the offset moves. After a lost connection the offset is asked for before anything is sent."""
+        """Send until the offset moves. After a lost connection, ask for the offset before sending."""
         lost = False
         broken = 0
 

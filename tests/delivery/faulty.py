@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import socket
 import ssl
@@ -136,9 +138,10 @@ class Faulty(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.socket = server_context().wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        context = context or server_context()
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.lock = threading.RLock()
@@ -170,8 +173,16 @@ class Faulty(ThreadingHTTPServer):
 class TusServer(Faulty):
     """tus 1.0 in memory: strict about what the protocol demands, with a few of real servers' habits."""
 
-    def __init__(self, *, checksum: bool = False, keep_partial: bool = True, cap: int = 0, methods: str = "") -> None:
-        super().__init__()
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        checksum: bool = False,
+        keep_partial: bool = True,
+        cap: int = 0,
+        methods: str = "",
+    ) -> None:
+        super().__init__(context)
         self.checksum = checksum
         self.keep_partial = keep_partial
         self.cap = cap
@@ -227,9 +238,6 @@ class TusServer(Faulty):
 
 
 def _sums(header: str, body: bytes) -> bool:
-    import base64
-    import hashlib
-
     name, _, value = header.partition(" ")
     return base64.b64decode(value) == hashlib.new(name, body).digest()
 
@@ -271,9 +279,10 @@ class Proxy(Faulty):
                 data = data.replace(f":{self._port}".encode(), f":{self.server_address[1]}".encode())
                 data = data.replace(b"https://127.0.0.1", b"https://localhost")
                 headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
-            return answer.status, headers, data
         except OSError:
             return 502, {"Content-Type": "text/html"}, b"<html>bad gateway</html>"
+        else:
+            return answer.status, headers, data
         finally:
             line.close()
 

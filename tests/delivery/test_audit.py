@@ -57,7 +57,12 @@ def test_a_line_taken_out_is_found(log, cut):
 
 def test_lines_swapped_repeated_or_added_are_found(log):
     lines = log.path.read_bytes().splitlines(keepends=True)
-    for other in ([lines[1], lines[0], lines[2]], [*lines, lines[2]], [*lines, b"\n"], [lines[0].upper(), *lines[1:]]):
+    for other in (
+        [lines[1], lines[0], lines[2]],
+        [*lines, lines[2]],
+        [*lines, b"\n"],
+        [lines[0].upper(), *lines[1:]],
+    ):
         log.path.write_bytes(b"".join(other))
         assert not log.verify().is_whole
 
@@ -125,7 +130,7 @@ def test_the_export_is_a_table_of_what_was_written(log):
     out = io.StringIO(newline="")
     assert log.export_csv(out) == 3
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
-    assert list(rows[0]) == FIELDS
+    assert tuple(rows[0]) == FIELDS
     assert rows[1]["reasons"] == "structured-report=2"
     assert rows[2]["case_id"] == "AAAA-AAAA-AAAA"
     log.path.write_bytes(log.path.read_bytes().replace(b"R-1", b"R-2"))

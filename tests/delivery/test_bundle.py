@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import bagit
 import pytest
@@ -137,10 +138,8 @@ def test_memory_does_not_grow_with_the_number_of_instances():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs /dev/full")
 def test_a_full_disk_is_said_in_plain_words():
-    from pathlib import Path
-
     full = Path("/dev/full")
-    if not full.exists() or (os.geteuid() == 0 and not os.access(full, os.W_OK)):
+    if not full.exists():
         pytest.skip("needs /dev/full")
 
     class Kept(PackageWriter):
@@ -163,8 +162,8 @@ def test_only_the_owner_can_read_a_package(tmp_path):
 def test_one_changed_byte_anywhere_is_found(tmp_path, seed):
     write(tmp_path / "case.zip", CASE, [b"0123456789" * 10, b"abc"])
     data = bytearray((tmp_path / "case.zip").read_bytes())
-    at = random.Random(seed).randrange(len(data))
-    data[at] ^= 1 << random.Random(seed + 1).randrange(8)
+    dice = random.Random(seed)
+    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
     (tmp_path / "case.zip").write_bytes(data)
     assert _is_refused(tmp_path / "case.zip")
 

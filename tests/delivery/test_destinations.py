@@ -19,6 +19,7 @@ from bsti_submit.transport.destinations import dir as dir_module
 from bsti_submit.transport.destinations.counting import CountingDestination
 from bsti_submit.transport.destinations.dir import DirDestination
 from bsti_submit.transport.send import send_case, shipment_of
+from tests.delivery.faulty import Fault
 
 DESTINATIONS = ["registry", "dir", "counting"]
 pytestmark = pytest.mark.server
@@ -170,8 +171,6 @@ def test_a_dry_run_has_the_very_same_digests(shipment, stick):
 
 
 def test_an_interrupted_registry_upload_can_be_given_up(behind, proxy):
-    from tests.delivery.faulty import Fault
-
     case_id = behind.put_in()
     proxy.faults += [Fault("POST", path="/submission", answer=(503, {"Retry-After": "0"})) for _ in range(9)]
     with set_testing(True, attempts=5), pytest.raises(NotDeliveredError):

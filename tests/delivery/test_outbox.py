@@ -177,9 +177,7 @@ def test_secrets_and_records_are_not_in_the_repr(home):
         outbox.record_upload(case_id, "/v1/uploads/secret")
         assert "secret" not in repr(outbox.get(case_id))
         assert "clinical" not in repr(outbox.get(case_id))
-    records = (home / "outbox" / "records").read_text() if False else ""
-    for path in (home / "outbox" / "records").iterdir():
-        records += path.read_text()
+    records = "".join(path.read_text() for path in (home / "outbox" / "records").iterdir())
     assert "secret" not in records
 
 
@@ -357,7 +355,7 @@ def around(module, name):
         step()
         return found
     setattr(module, name, wrapped)
-around(os, "replace"); around(os, "fsync"); around(Path, "unlink")
+around(Path, "replace"); around(os, "fsync"); around(Path, "unlink")
 import bsti_submit.outbox.store as store
 class Database:
     def __init__(self, real): self._real = real
@@ -406,10 +404,8 @@ def _settled(home: Path) -> None:
         assert not list((home / "outbox" / "staging").iterdir())
         expected = {case.path for case in cases if case.state in {State.PACKAGED, State.READY, State.SENDING}}
         assert set((home / "outbox" / "packages").iterdir()) == expected
-        if not cases or cases[0].state is State.DRAFT:
-            case_id = put_in(outbox)
-        else:
-            case_id = cases[0].case_id
+        unfinished = not cases or cases[0].state is State.DRAFT
+        case_id = put_in(outbox) if unfinished else cases[0].case_id
         case = outbox.get(case_id)
         if case.state is State.PACKAGED:
             outbox.approve(case_id, attestation(case.package_sha256), "registry")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import json
 import os
 import random
@@ -22,8 +23,11 @@ from bsti_submit.receipt import Receipt
 from bsti_submit.transport.pins import Pins
 from bsti_submit.transport.send import send_all
 from tests.delivery.cases import padded, put_in
+from tests.delivery.conftest import Site
 from tests.delivery.faulty import Fault, Proxy, ca_file, serving
 from tests.support import package as registry_side
+from tests.support.package import write_profile
+from tests.support.registry import running_registry
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -208,7 +212,8 @@ Site(Path(home), url, Path(ca), token, largest_chunk=65536).send(case_id)
 
 def _start_sender(site, case_id) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", _SENDER, str(site.home), site.url, str(site.ca_bundle), site.token, case_id], cwd=ROOT
+        [sys.executable, "-c", _SENDER, str(site.home), site.url, str(site.ca_bundle), site.token, case_id],
+        cwd=ROOT,
     )
 
 
@@ -260,8 +265,6 @@ def test_a_registry_killed_at_a_step_goes_on(tmp_path, token_of_its_own):
     for number, (step, (method, path)) in enumerate(EVERY_STEP.items()):
         if step == "discovery":
             continue
-        from tests.delivery.conftest import Site
-
         with serving(Proxy(registry.port, registry.ca_bundle)) as proxy:
             site = Site(tmp_path / step, proxy.url, ca_file(tmp_path), token, largest_chunk=PIECE)
             case_id = site.put_in(large(3, number), study_set=f"{number:064d}")
@@ -281,9 +284,6 @@ def test_a_registry_killed_at_a_step_goes_on(tmp_path, token_of_its_own):
 
 @pytest.fixture
 def token_of_its_own(tmp_path):
-    from tests.support.package import write_profile
-    from tests.support.registry import running_registry
-
     folder = tmp_path / "own"
     folder.mkdir()
     options = ("--rate", "5000", "--burst", "5000")
@@ -339,8 +339,6 @@ def test_status_amendment_withdrawal(site):
     case_id = site.put_in()
     site.send(case_id)
     clinical = json.loads(json.dumps(registry_side.CLINICAL)) | {"crp": {"value": 12, "unit": "mg/L"}}
-    import hashlib
-
     digest = hashlib.sha256(rfc8785.dumps(clinical)).hexdigest()
     with site.destination() as destination:
         assert destination.whoami().site == "site-a"
@@ -360,8 +358,6 @@ def test_status_amendment_withdrawal(site):
 def test_the_same_amendment_of_two_cases_is_two_amendments(site):
     """One idempotency key for both would be refused by the registry."""
     clinical = json.loads(json.dumps(registry_side.CLINICAL)) | {"crp": {"value": 13, "unit": "mg/L"}}
-    import hashlib
-
     digest = hashlib.sha256(rfc8785.dumps(clinical)).hexdigest()
     for number in (1, 2):
         case_id = site.put_in([registry_side.instance(number)], study_set=f"{number:064d}")
@@ -498,7 +494,8 @@ def test_a_wrong_token_is_a_matter_of_settings_and_the_case_waits(site):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:1", "https://", "ftp://x", "https://user:word@localhost", "localhost", "https://[x"]
+    "url",
+    ["http://localhost:1", "https://", "ftp://x", "https://user:word@localhost", "localhost", "https://[x"],
 )
 def test_an_address_without_tls_is_never_called(site, url):
     site.url = url
@@ -542,7 +539,12 @@ def test_a_page_of_a_proxy_never_refuses_a_case(behind, proxy):
 def test_what_a_hostile_server_says_cannot_steer_the_terminal(behind, proxy):
     case_id = behind.put_in()
     body = json.dumps(
-        {"type": "/problems/x", "title": "\x1b]0;x\x07" * 100, "detail": "a\r\nb", "errors": [{"pointer": 1}, 2]}
+        {
+            "type": "/problems/x",
+            "title": "\x1b]0;x\x07" * 100,
+            "detail": "a\r\nb",
+            "errors": [{"pointer": 1}, 2],
+        }
     )
     proxy.faults.append(Fault("PUT", answer=(422, PROBLEM), body=body.encode()))
     with pytest.raises(RefusedError) as caught:

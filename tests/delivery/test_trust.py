@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 import rfc8785
@@ -37,7 +37,12 @@ class Key:
         return _text(self.key.sign(rfc8785.dumps(body)))  # type: ignore[arg-type]
 
 
-BODY: dict[str, object] = {"schema": "receipt/1.0", "kind": "submission", "case_id": "AAAA-AAAA-AAAA", "objects": 3}
+BODY: dict[str, object] = {
+    "schema": "receipt/1.0",
+    "kind": "submission",
+    "case_id": "AAAA-AAAA-AAAA",
+    "objects": 3,
+}
 
 
 def _receipt(key: Key, body: dict[str, object] = BODY) -> dict[str, object]:
@@ -207,9 +212,9 @@ def test_patience_ends_and_no_patience_tries_once():
     for give_up, trials in ((0.0, 1), (0.2, 3)):
         count = [0]
 
-        def attempt(count=count):
+        def attempt(count=count, wait=0.01 if give_up else None):
             count[0] += 1
-            raise TransientError("x", wait=0.01 if give_up else None)
+            raise TransientError("x", wait=wait)
 
         with pytest.raises(TransientError):
             patiently(attempt, give_up)
@@ -232,7 +237,8 @@ def test_only_what_may_pass_is_tried_again():
 
 
 @pytest.mark.parametrize(
-    ("text", "rate"), [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("4096", 4096), ("1 MB/s", 1_000_000)]
+    ("text", "rate"),
+    [("2M", 2_000_000), ("500k", 500_000), ("1.5m", 1_500_000), ("4096", 4096), ("1 MB/s", 1_000_000)],
 )
 def test_a_rate_is_read(text, rate):
     assert parse_rate(text) == rate
@@ -306,12 +312,12 @@ def test_what_is_no_window_is_said(text):
 
 
 def test_waiting_reads_the_clock_again_and_again():
-    clock = [datetime(2026, 1, 1, 18, 58)]  # noqa: DTZ001 - the local wall clock
+    clock = [datetime(2026, 1, 1, 18, 58, tzinfo=UTC)]
     naps = []
 
     def sleep(seconds):
         naps.append(seconds)
-        clock[0] = clock[0].replace(minute=clock[0].minute + 1) if clock[0].minute < 59 else datetime(2026, 1, 1, 19)  # noqa: DTZ001
+        clock[0] += timedelta(seconds=seconds)
 
     Window.parse("19:00-07:00").wait(lambda: clock[0], sleep)
     assert naps == [60.0, 60.0]

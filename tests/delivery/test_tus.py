@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
+from contextlib import ExitStack
 
 import pytest
 from stamina import set_testing
@@ -50,8 +52,6 @@ class Sending:
 
 @pytest.fixture
 def send(tmp_path):
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def start(server=None, *faults, **options):
@@ -97,8 +97,6 @@ FAULTS = {
 @pytest.mark.parametrize("at", [0, 3], ids=["first piece", "fourth piece"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_a_piece_costs_at_most_that_piece(send, name, at):
-    import copy
-
     sending = send()
     real = sending.server.next_fault
     count = 0
@@ -421,3 +419,16 @@ def test_the_token_is_in_one_header_alone(send):
             *("Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "Content-Type"),
         }
         assert seen.headers["User-Agent"].startswith("bsti-submit/")
+
+
+def test_a_server_that_does_not_know_of_its_tls_is_still_called_by_tls(send):
+    class Unaware(TusServer):
+        def _work(self, handler, body):
+            status, headers, data = super()._work(handler, body)
+            if "Location" in headers:
+                headers["Location"] = f"http://{handler.headers['Host']}/files/1"
+            return status, headers, data
+
+    sending = send(Unaware())
+    assert sending.run().startswith("https://localhost:")
+    assert sending.stored() == DATA

@@ -1,0 +1,1 @@
+"""Where cases can go: one file each."""

@@ -1,4 +1,4 @@
-"""A folder or a USB stick: the package is copied and read back. Nothing is signed, so the outbox keeps its copy."""
+"""A folder or a USB stick: the package is copied and read back; nothing is signed, so the outbox keeps it."""
 
 from __future__ import annotations
 

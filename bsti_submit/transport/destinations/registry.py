@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 DISCOVERY: Final = "/.well-known/bsti-registry"
 CHUNK: Final = 8 << 20
 FIRST_CONTACT_SECONDS: Final = 20.0
-"""Patience with a registry that was not reached yet in this run: then it is rather the network than the registry."""
+"""Patience with a registry that was not reached yet in this run: then it is rather the network than the
+registry."""
 MOST_ROUNDS: Final = 3
 """How often a package is brought up again whose bytes the registry did not find whole."""
 _OPEN: Final = frozenset(("draft", "uploading"))
@@ -44,7 +45,8 @@ class RegistryDestination:
     pace
         Called with the bytes of each block before it is sent, to limit the rate (`transport.pace.Rate`).
     before_piece
-        Called before each piece of an upload, to wait for the hours of sending (`transport.pace.Window.wait`).
+        Called before each piece of an upload, to wait for the hours of sending
+        (`transport.pace.Window.wait`).
     on_first_contact
         Called when the registry's key is pinned for the first time.
     on_wait
@@ -100,7 +102,9 @@ class RegistryDestination:
         )
 
     def deliver(self, shipment: Shipment, progress: Progress, keep: Callable[[str], None]) -> Receipt:
-        """Deliver a case and return its checked receipt. Each step may have happened before: saying it again is safe.
+        """Deliver a case and return its checked receipt.
+
+        Each step may have happened before: saying it again is safe.
 
         Raises
         ------
@@ -143,7 +147,7 @@ class RegistryDestination:
             answer = self._submit(shipment)
             if answer.is_done:
                 return self._checked(answer.json.get("receipt"), "submission", _expected(shipment))
-            if answer.problem == "digest-mismatch" or answer.problem == "objects-missing":
+            if answer.problem in {"digest-mismatch", "objects-missing"}:
                 continue  # the upload says at which offset to go on
             if answer.status == _CONFLICT and (receipt := self._earlier(shipment)) is not None:
                 return receipt
@@ -171,9 +175,11 @@ class RegistryDestination:
             query = urlencode({name: value for name, value in (("state", state), ("after", after)) if value})
             page = self._ask("GET", f"/cases?{query}" if query else "/cases").json
             entries = page.get("cases")
-            for entry in entries if isinstance(entries, list) else []:
-                if isinstance(entry, dict):
-                    found.append((plain(entry.get("id")), plain(entry.get("state"))))
+            found += [
+                (plain(entry.get("id")), plain(entry.get("state")))
+                for entry in (entries if isinstance(entries, list) else [])
+                if isinstance(entry, dict)
+            ]
             last, after = after, plain(page.get("next"))
             if not after or after == last or not entries:
                 return tuple(found)
@@ -231,7 +237,7 @@ class RegistryDestination:
         return self._checked(answer.json.get("receipt"), "amendment", expected)
 
     def _announce(self, shipment: Shipment) -> Receipt | None:
-        """Announce a case. Return its receipt if the registry has it already, and only the answer was lost."""
+        """Announce a case. Return its receipt if the registry has it already and the answer was lost."""
         path = f"/cases/{quote(shipment.case_id)}"
         body = _announcement(shipment)
         answer = self._try("PUT", path, body)
