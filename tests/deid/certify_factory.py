@@ -202,9 +202,7 @@ def output_dataset(
     ds.SOPClassUID = CT
     ds.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     shift = 19980101 + rng.randrange(12) * 100 + rng.randrange(28)
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(
-        19980101 + seed % 12 * 100 + seed % 28
-    )
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = str(19980101 + seed % 12 * 100 + seed % 28)
     ds.AcquisitionDateTime = f"{shift}1015{number % 60:02}.{rng.randrange(1000):03}000"
     ds.StudyTime = ds.SeriesTime = "101530"
     ds.AcquisitionTime = ds.ContentTime = f"1015{number % 60:02}.{rng.randrange(10**6):06}"

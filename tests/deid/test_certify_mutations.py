@@ -399,9 +399,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {
     "private information": _meta(_set("PrivateInformationCreatorUID", "2.25.1")),
     "another implementation": _meta(_set("ImplementationClassUID", "1.2.826.0.1.3680043.8.498.1")),
     "another implementation's name": _meta(_set("ImplementationVersionName", "SMITHSON 1")),
-    "original instance UID in file meta": _meta(
-        _set("MediaStorageSOPInstanceUID", PERSON.study_uid + ".1.1")
-    ),
+    "original instance UID in file meta": _meta(_set("MediaStorageSOPInstanceUID", PERSON.study_uid + ".1.1")),
     "other instance UID in file meta": _meta(_set("MediaStorageSOPInstanceUID", uid("other"))),
     "other class in file meta": _meta(_set("MediaStorageSOPClassUID", "1.2.840.10008.5.1.4.1.1.4")),
     "syntax that cannot be examined": lambda data: data.replace(b"10008.1.2.1\0", b"10008.1.2.2\0", 1),

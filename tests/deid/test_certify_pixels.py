@@ -81,9 +81,7 @@ def _rle(array: np.ndarray) -> bytes:
             part = plane[start : start + 100]
             packed += bytes([len(part) - 1]) + part
         segments.append(packed + b"\0" * (len(packed) & 1))
-    header = (
-        (2).to_bytes(4, "little") + (64).to_bytes(4, "little") + (64 + len(segments[0])).to_bytes(4, "little")
-    )
+    header = (2).to_bytes(4, "little") + (64).to_bytes(4, "little") + (64 + len(segments[0])).to_bytes(4, "little")
     return header.ljust(64, b"\0") + b"".join(segments)
 
 
@@ -168,9 +166,7 @@ WRONG = {
     "jpeg progressive": (JPEG, lambda s: s.replace(b"\xff\xc0", b"\xff\xc2")),
     "jpeg other size": (
         JPEG,
-        lambda s: s.replace(b"\0\x11\x08\0 \0 ", b"\0\x11\x08\0 \0!").replace(
-            b"\0\x0b\x08\0 \0 ", b"\0\x0b\x08\0 \0!"
-        ),
+        lambda s: s.replace(b"\0\x11\x08\0 \0 ", b"\0\x11\x08\0 \0!").replace(b"\0\x0b\x08\0 \0 ", b"\0\x0b\x08\0 \0!"),
     ),
     "jpeg-ls comment": (JPEGLS, lambda s: insert(s, 2, segment(0xFE, b"Smithson"))),
     "jpeg-ls APP8": (JPEGLS, lambda s: insert(s, 2, segment(0xE8, b"mrfx\1"))),
@@ -212,9 +208,7 @@ AROUND = {
     "a delimiter with a length": lambda d: d[:-8] + b"\xfe\xff\xdd\xe0\x04\0\0\0",
     "bytes after the delimiter": lambda d: d + b"John",
     "no delimiter": lambda d: d[:-8],
-    "a name in the offset table": lambda d: d.replace(
-        ITEM + b"\x0c\0\0\0\0\0\0\0", ITEM + b"\x0c\0\0\0JOHN", 1
-    ),
+    "a name in the offset table": lambda d: d.replace(ITEM + b"\x0c\0\0\0\0\0\0\0", ITEM + b"\x0c\0\0\0JOHN", 1),
     "a wrong offset": lambda d: d.replace(ITEM + b"\x0c\0\0\0\0\0\0\0", ITEM + b"\x0c\0\0\0\2\0\0\0", 1),
     "fewer frames": lambda d: d.replace(b"\x28\0\x08\0IS\x02\x003 ", b"\x28\0\x08\0IS\x02\x002 ", 1),
     "more frames": lambda d: d.replace(b"\x28\0\x08\0IS\x02\x003 ", b"\x28\0\x08\0IS\x02\x004 ", 1),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from pydicom.datadict import DicomDictionary as _DICTIONARY
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
-from pydicom.datadict import DicomDictionary as _DICTIONARY  # noqa: N811 - a table, not a class
 
 
 class Kind(IntEnum):
@@ -36,9 +36,7 @@ def _tags(keywords: str) -> frozenset[int]:
     return frozenset(tag for tag in found.values() if tag is not None)
 
 
-PATIENT_NAMES = _tags(
-    "PatientName OtherPatientNames PatientBirthName PatientMotherBirthName ResponsiblePerson"
-)
+PATIENT_NAMES = _tags("PatientName OtherPatientNames PatientBirthName PatientMotherBirthName ResponsiblePerson")
 STRONG_IDENTIFIERS = _tags("PatientID OtherPatientIDs RETIRED_OtherPatientIDs MedicalRecordLocator")
 """Compared from four characters on; the others from six."""
 IDENTIFIERS = STRONG_IDENTIFIERS | _tags(
@@ -92,9 +90,7 @@ KIND_OF_VR: dict[bytes, Kind] = {
     b"AE": Kind.DEVICE,
 }
 
-LONG_VRS = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
+LONG_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """VRs with a 32-bit length in Explicit VR (PS3.5 7.1.2)."""
 SHORT_VRS = frozenset(
     (
@@ -113,7 +109,7 @@ BINARY_SIZES: dict[bytes, int] = {
 
 
 def _vr_bytes(text: str) -> tuple[bytes, ...]:
-    return tuple(part.encode("ascii") for part in text.split(" or ") if len(part) == 2)  # noqa: PLR2004
+    return tuple(part.encode("ascii") for part in text.split(" or ") if len(part) == 2)
 
 
 VRS_OF_TAG: dict[int, tuple[bytes, ...]] = {tag: _vr_bytes(entry[0]) for tag, entry in _DICTIONARY.items()}

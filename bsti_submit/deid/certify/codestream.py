@@ -43,9 +43,7 @@ RLE = "1.2.840.10008.1.2.5"
 COMPRESSED = frozenset((*_FRAME_HEADERS, *_J2K, RLE))
 """The encapsulated transfer syntaxes whose frames can be examined."""
 
-_J2K_MAIN = frozenset(
-    (0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF55, 0xFF57, 0xFF60, 0xFF63, 0xFF50, 0xFF59)
-)
+_J2K_MAIN = frozenset((0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF55, 0xFF57, 0xFF60, 0xFF63, 0xFF50, 0xFF59))
 _J2K_TILE = frozenset((0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF58, 0xFF61))
 _SOC, _SIZ, _SOT, _SOD, _EOC = 0xFF4F, 0xFF51, 0xFF90, 0xFF93, 0xFFD9
 
@@ -117,7 +115,7 @@ def _end(frame: bytes, pos: int) -> None:
         raise _refuse("after-end")
 
 
-def _jpeg(frame: bytes, headers: frozenset[int], geometry: Geometry) -> Coded:  # noqa: C901
+def _jpeg(frame: bytes, headers: frozenset[int], geometry: Geometry) -> Coded:
     if frame[:2] != b"\xff\xd8":
         raise _refuse("codestream")
     lossless = 0xF7 in headers
@@ -126,7 +124,7 @@ def _jpeg(frame: bytes, headers: frozenset[int], geometry: Geometry) -> Coded:  
     precision = 0
     pos = 2
     while True:
-        if frame[pos] != 0xFF:  # noqa: PLR2004
+        if frame[pos] != 0xFF:
             raise _refuse("between-segments")
         marker = frame[pos + 1]
         if marker == _EOI:
@@ -154,7 +152,7 @@ def _jpeg(frame: bytes, headers: frozenset[int], geometry: Geometry) -> Coded:  
             if found is None:
                 raise _refuse("truncated")
             pos = found.start()
-            while frame[pos + 1] == 0xFF:  # noqa: PLR2004 - fill bytes before a marker, T.81 B.1.1.2
+            while frame[pos + 1] == 0xFF:
                 pos += 1
 
 
@@ -162,7 +160,7 @@ def _frame_header(body: bytes, geometry: Geometry) -> int:
     rows, columns = _U16(body, 1)[0], _U16(body, 3)[0]
     if (rows, columns, body[5]) != (geometry.rows, geometry.columns, geometry.samples):
         raise _refuse("dimensions")
-    if len(body) != 6 + 3 * body[5] or not 2 <= body[0] <= geometry.allocated:  # noqa: PLR2004
+    if len(body) != 6 + 3 * body[5] or not 2 <= body[0] <= geometry.allocated:
         raise _refuse("codestream")
     return body[0]
 
@@ -174,10 +172,10 @@ def _is_table(marker: int, body: bytes, *, lossless: bool) -> bool:
     if marker == _DRI:
         return len(body) in (2, 3, 4)
     if marker == _DNL:
-        return len(body) == 2  # noqa: PLR2004
+        return len(body) == 2
     if lossless:
         # Preset parameters, and mapping tables for palette colour, which no image here has (T.87 C.2.4.1).
-        return marker == _LSE and body[:1] == b"\x01" and len(body) == 11  # noqa: PLR2004
+        return marker == _LSE and body[:1] == b"\x01" and len(body) == 11
     pos = 0
     if marker == _DQT:
         while pos < len(body):
@@ -223,7 +221,7 @@ def _jpeg2000(frame: bytes, geometry: Geometry) -> Coded:
 def _tile_part(frame: bytes, start: int, segments: list[bytes]) -> int:
     part_length = _U32(frame, start + 6)[0]
     stop = start + part_length if part_length else frame.rindex(b"\xff\xd9")
-    if stop > len(frame) - 2 or _U16(frame, start + 2)[0] != 10:  # noqa: PLR2004
+    if stop > len(frame) - 2 or _U16(frame, start + 2)[0] != 10:
         raise _refuse("codestream")
     pos = start + 12
     while (marker := _U16(frame, pos)[0]) != _SOD:
@@ -242,7 +240,7 @@ def _rle(frame: bytes, geometry: Geometry) -> Coded:
     count = int.from_bytes(frame[:4], "little")
     planes = geometry.samples * geometry.allocated // 8
     offsets = [int.from_bytes(frame[4 * place + 4 : 4 * place + 8], "little") for place in range(15)]
-    if count != planes or offsets[0] != 64 or any(offsets[count:]):  # noqa: PLR2004
+    if count != planes or offsets[0] != 64 or any(offsets[count:]):
         raise _refuse("rle-header")
     bounds = [*offsets[:count], len(frame)]
     precision = 0
@@ -263,14 +261,14 @@ def _packbits(segment: bytes, expected: int) -> int:
     size = len(segment)
     while have < expected:
         control = segment[pos]
-        if control < 128:  # noqa: PLR2004
+        if control < 128:
             literal = segment[pos + 1 : pos + 2 + control]
             if len(literal) != control + 1:
                 raise _refuse("rle-segment")
             seen.update(literal)
             have += control + 1
             pos += control + 2
-        elif control > 128:  # noqa: PLR2004
+        elif control > 128:
             seen.add(segment[pos + 1])
             have += 257 - control
             pos += 2

@@ -20,9 +20,7 @@ _SIX = re.compile(r"(?<!\d)(\d\d)(\d\d)(\d\d)(?!\d)")
 _YEAR_FIRST = re.compile(rf"(?<!\d)(\d{{4}}){_GAP}(\d{{1,2}}){_GAP}(\d{{1,2}})(?!\d)")
 _YEAR_LAST = re.compile(rf"(?=(?<!\d)(\d{{1,2}}){_GAP}(\d{{1,2}}){_GAP}(\d{{4}})(?!\d))")
 _SHORT = re.compile(rf"(?=(?<!\d)(\d{{1,2}}){_GAP}(\d{{1,2}}){_GAP}(\d\d)(?!\d))")
-_DAY_MONTH = re.compile(
-    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[\W_]*(?:of[\W_]+)?{_MONTH}[\W_]*(\d{{4}}|\d\d)(?!\d)"
-)
+_DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[\W_]*(?:of[\W_]+)?{_MONTH}[\W_]*(\d{{4}}|\d\d)(?!\d)")
 _MONTH_DAY = re.compile(rf"{_MONTH}[\W_]*(\d{{1,2}})(?:st|nd|rd|th)?[\W_]+(\d{{4}}|\d\d)(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[\W_]*{_MONTH}[\W_]*(\d{{1,2}})(?!\d)")
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -32,14 +30,14 @@ Date = tuple[int, int, int]
 
 def is_date(year: int, month: int, day: int) -> bool:
     """Whether the three make a calendar date of the years 1800 to 2199."""
-    if not (1800 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= _DAYS[month - 1]):  # noqa: PLR2004
+    if not (1800 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= _DAYS[month - 1]):
         return False
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return leap or (month, day) != (2, 29)
 
 
 def _years(text: str) -> tuple[int, ...]:
-    return (int(text),) if len(text) == 4 else (1900 + int(text), 2000 + int(text))  # noqa: PLR2004
+    return (int(text),) if len(text) == 4 else (1900 + int(text), 2000 + int(text))
 
 
 def _solid(text: str) -> Iterator[Date]:
@@ -65,7 +63,7 @@ def _two_digit(text: str) -> Iterator[Date]:
         for year in _years(third.zfill(2)):
             yield year, int(second), int(first)
             yield year, int(first), int(second)
-        if len(first) == 2:  # noqa: PLR2004
+        if len(first) == 2:
             for year in _years(first):
                 yield year, int(second), int(third)
 
@@ -89,9 +87,7 @@ def dates_in(folded: str, *, short: bool) -> frozenset[int]:
     candidates += _named(folded)
     if short:
         candidates += _two_digit(folded)
-    return frozenset(
-        year * 10000 + month * 100 + day for year, month, day in candidates if is_date(year, month, day)
-    )
+    return frozenset(year * 10000 + month * 100 + day for year, month, day in candidates if is_date(year, month, day))
 
 
 def spellings(date: int) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def check_file_meta(head: bytes) -> tuple[FileMeta, int]:
     Doubt
         If a byte is other than it must be.
     """
-    if head[:128].count(0) != 128 or head[128:_PREAMBLE] != b"DICM":  # noqa: PLR2004
+    if head[:128].count(0) != 128 or head[128:_PREAMBLE] != b"DICM":
         raise structure(kind="preamble")
     values: dict[int, bytes] = {}
     pos = _PREAMBLE
@@ -54,7 +54,7 @@ def check_file_meta(head: bytes) -> tuple[FileMeta, int]:
     while len(head) >= pos + 12:
         group, element, vr, length = _HEAD(head, pos)
         tag = group << 16 | element
-        if group != 2:  # noqa: PLR2004
+        if group != 2:
             break
         start = pos + 8
         if vr == b"OB":
@@ -71,7 +71,7 @@ def check_file_meta(head: bytes) -> tuple[FileMeta, int]:
     if tuple(values) != expected:
         extra = next((tag for tag in values if tag not in expected), 0)
         raise structure(name_of(extra) if extra else "", "file-meta")
-    if len(values[0x00020000]) != 4 or _U32(values[0x00020000])[0] != pos - _PREAMBLE - 12:  # noqa: PLR2004
+    if len(values[0x00020000]) != 4 or _U32(values[0x00020000])[0] != pos - _PREAMBLE - 12:
         raise structure("FileMetaInformationGroupLength", "file-meta")
     if values[0x00020001] != b"\0\1":
         raise structure("FileMetaInformationVersion", "file-meta")

@@ -98,21 +98,13 @@ class Forms:
         if allowed is not None:
             written = self._as_written(vr, raw, allowed, codec)
             if written is not None:
-                return (
-                    None
-                    if written
-                    else Finding(Reason.RESIDUAL_IDENTIFIER, name_of(tag), Kind.IDENTIFIER.word)
-                )
+                return None if written else Finding(Reason.RESIDUAL_IDENTIFIER, name_of(tag), Kind.IDENTIFIER.word)
             if not allowed.forms & _FREE_FORMS.get(vr, _KEPT_FORMS) and not self._is_text_date(vr, raw, allowed):
                 return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "form")
         kind = self._identifying(tag, vr, raw, codec)
         if kind is None:
             return None
-        reason = (
-            Reason.ELEMENT_NOT_ALLOWED
-            if kind in ("foreign-uid", "malformed-date")
-            else Reason.RESIDUAL_IDENTIFIER
-        )
+        reason = Reason.ELEMENT_NOT_ALLOWED if kind in ("foreign-uid", "malformed-date") else Reason.RESIDUAL_IDENTIFIER
         return Finding(reason, name_of(tag), kind)
 
     @staticmethod

@@ -48,6 +48,7 @@ _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 _TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
 _ROWS = 0x00280010
+_EDITION = re.compile(r"20\d\d[a-e]")
 _DEEPEST_JSON = 32
 _LARGEST = 1e18
 _LONG_NUMBER = 6
@@ -238,9 +239,7 @@ class _Inspector:
         if meta.transfer_syntax_uid not in SYNTAXES:
             raise Doubt(Finding(Reason.UNSUPPORTED_SYNTAX, "TransferSyntaxUID"))
         if self._matcher.is_original_uid(meta.sop_instance_uid):
-            seen.findings.append(
-                Finding(Reason.RESIDUAL_IDENTIFIER, "MediaStorageSOPInstanceUID", Kind.UID.word)
-            )
+            seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, "MediaStorageSOPInstanceUID", Kind.UID.word))
 
     @staticmethod
     def _identity(elements: dict[int, bytes], meta: FileMeta, seen: _Seen) -> None:
@@ -302,11 +301,7 @@ class _Inspector:
                 seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, name, hit.kind.word))
         if gapless is not None:
             for region in regions:
-                kind = (
-                    None
-                    if region.vr in _TEXT_REGION
-                    else matcher.search_gapless(head[region.start : region.end])
-                )
+                kind = None if region.vr in _TEXT_REGION else matcher.search_gapless(head[region.start : region.end])
                 if kind is not None:
                     seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, name_of(region.tag), kind.word))
 
@@ -351,9 +346,7 @@ def _strings(record: object, depth: int) -> Iterator[str | float]:
     elif isinstance(record, list):
         for value in record:
             yield from _strings(value, depth + 1)
-    elif isinstance(record, str):
-        yield record
-    elif isinstance(record, int | float) and not isinstance(record, bool):
+    elif isinstance(record, str) or (isinstance(record, int | float) and not isinstance(record, bool)):
         yield record
 
 
@@ -365,5 +358,7 @@ def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str
     kind = matcher.search_text(value, mode)
     if kind is not None:
         return kind.word
+    if _EDITION.fullmatch(value):
+        return None  # the edition of the standard
     # A shifted date is no finding; an original one was found above.
     return first_national(patterns, value) if mode is Mode.FREE and not _ISO_DATE.fullmatch(value) else None

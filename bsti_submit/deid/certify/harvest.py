@@ -92,14 +92,13 @@ class Harvest:
             squeezed = squeeze(chunk)
             # A serial number of a file, such as IM00012, is no identifier; A123456 may be one.
             digits = "".join(character for character in squeezed if character.isdecimal()).lstrip("0")
-            if len(digits) >= 5 and len(squeezed) >= 6:  # noqa: PLR2004
+            if len(digits) >= 5 and len(squeezed) >= 6:
                 self._known.word(squeezed, Kind.PATH)
             self._known.number(chunk, Kind.PATH, shortest=7)
-            for word in words(chunk):
-                if word.isalpha() and word not in STOP and word not in common:
-                    for spelling in transliterations(word):
-                        if len(spelling) >= (5 if _is_latin(spelling) else 2):
-                            self._known.word(spelling, Kind.PATH)
+        for raw in re.findall(r"[^\W\d_]+", plain):
+            for spelling in transliterations(raw):
+                if spelling not in STOP and spelling not in common:
+                    self._known.word(spelling, Kind.PATH, shortest=5 if _is_latin(spelling) else 2)
         self._number_groups(folded)
 
     def _number_groups(self, folded: str) -> None:
@@ -173,7 +172,7 @@ class Harvest:
             dates = dates_in(head.group() if head else fold(text), short=False) - _DUMMY_DATES
             own |= dates
             self._known.dates |= dates
-            if not head and len(text) >= 8:  # noqa: PLR2004 - a malformed date is looked for as it is written
+            if not head and len(text) >= 8:
                 self._known.word(squeeze(text), Kind.DATE)
 
     def _person(self, value: str, kind: Kind) -> None:
@@ -215,7 +214,7 @@ class Harvest:
         for value in re.split(r"[\\;,\n]", text):
             self._known.number(value, Kind.CONTACT, shortest=7)
             squeezed = squeeze(value)
-            if "@" in value and len(squeezed) >= 6:  # noqa: PLR2004
+            if "@" in value and len(squeezed) >= 6:
                 self._known.word(squeezed, Kind.CONTACT)
                 self._known.word(squeeze(value.split("@")[0]), Kind.CONTACT, shortest=5)
 

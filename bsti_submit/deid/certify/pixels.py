@@ -50,7 +50,7 @@ def geometry(elements: dict[int, bytes]) -> Geometry:
 
     def number(tag: int, name: str) -> int:
         raw = elements.get(tag, b"")
-        if len(raw) != 10:  # noqa: PLR2004 - eight bytes of header and one US
+        if len(raw) != 10:
             raise structure(name, "absent")
         return int.from_bytes(raw[8:], "little")
 
@@ -63,12 +63,8 @@ def geometry(elements: dict[int, bytes]) -> Geometry:
         samples=number(0x00280002, "SamplesPerPixel"),
         frames=int(frames_raw or b"1"),
         allocated=number(0x00280100, "BitsAllocated"),
-        stored=number(0x00280101, "BitsStored")
-        if 0x00280101 in elements
-        else number(0x00280100, "BitsAllocated"),
-        high=number(0x00280102, "HighBit")
-        if 0x00280102 in elements
-        else number(0x00280100, "BitsAllocated") - 1,
+        stored=number(0x00280101, "BitsStored") if 0x00280101 in elements else number(0x00280100, "BitsAllocated"),
+        high=number(0x00280102, "HighBit") if 0x00280102 in elements else number(0x00280100, "BitsAllocated") - 1,
         signed=number(0x00280103, "PixelRepresentation") == 1 if 0x00280103 in elements else False,
     )
     if found.samples not in (1, 3) or not (found.rows and found.columns and found.frames):
@@ -116,9 +112,7 @@ class PixelCheck:
         wanted = {_PIXEL_DATA: (8, 16, 32), _FLOAT: (32,), _DOUBLE: (64,)}[tag]
         if tag == _PIXEL_DATA and shape.allocated == 1:
             wanted = (1,)
-        right = {_FLOAT: (b"OF",), _DOUBLE: (b"OD",)}.get(
-            tag, (b"OW",) if shape.allocated > 8 else (b"OB", b"OW")
-        )  # noqa: PLR2004
+        right = {_FLOAT: (b"OF",), _DOUBLE: (b"OD",)}.get(tag, (b"OW",) if shape.allocated > 8 else (b"OB", b"OW"))
         if shape.allocated not in wanted or vr not in right:
             raise structure(_PIXELS, "vr")
         bits = shape.rows * shape.columns * shape.samples * shape.frames * shape.allocated

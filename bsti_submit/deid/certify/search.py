@@ -39,7 +39,7 @@ _RAW_UID = 12
 _UNMISTAKABLE = 20
 _NUMBER = 7
 
-_LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))  # noqa: PLR2004 - A to Z
+_LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _GAPS = b"\0 -_./,^='\"():;\t\r\n"
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _OTHER_ENCODINGS = (
@@ -89,7 +89,7 @@ class Identifiers:
         """Add the digits of a text, with and without leading zeros, and each long run of them."""
         digits = "".join(re.findall(r"[0-9]", fold(text)))
         for number in (digits, digits.lstrip("0"), *re.findall(r"[0-9]{7,}", text)):
-            if number.strip("0") and len(number) >= shortest:
+            if len(number) >= shortest and len(number.lstrip("0")) >= max(1, shortest - 3):
                 self.word(number, kind)
 
 
@@ -120,9 +120,7 @@ class Matcher:
         self._numbers = frozenset(
             word.lstrip("0")
             for word, kind in known.words.items()
-            if kind in (Kind.IDENTIFIER, Kind.CONTACT)
-            and word.isdecimal()
-            and len(word.lstrip("0")) >= _NUMBER
+            if kind in (Kind.IDENTIFIER, Kind.CONTACT) and word.isdecimal() and len(word.lstrip("0")) >= _NUMBER
         ) | frozenset(str(date) for date in self._dates)
         self._common = ordinary()
         self._longest_uid = max(map(len, self._uids), default=0)
@@ -211,7 +209,7 @@ class Matcher:
         if not word.isalpha():
             return whole or len(word) >= _DISTINCT_DIGITS
         if whole and tokens == 1:
-            return mode is Mode.FREE or len(word) > 3  # noqa: PLR2004 - short words in free text only
+            return mode is Mode.FREE or len(word) > 3
         if whole:
             return len(word) >= _JOINED_LETTERS
         if tokens > 1:
@@ -274,7 +272,7 @@ class Matcher:
             for encoding in encodings:
                 for spelling in (word,) if word.isascii() else (word, word.upper(), word.title()):
                     encoded = spelling.encode(encoding, "ignore").translate(_LOWER)
-                    if len(encoded) >= _DISTINCT_LETTERS or (not word.isascii() and len(encoded) > 3):  # noqa: PLR2004
+                    if len(encoded) >= _DISTINCT_LETTERS or (not word.isascii() and len(encoded) > 3):
                         patterns.setdefault(encoded, pattern)
         return patterns
 

@@ -140,9 +140,7 @@ class Walker:
         stop, pixels = self._level(buffer, start, len(buffer), 0, _DEFAULT_CODEC, bounded=False)
         return Top(stop, self._elements_of_top, pixels)
 
-    def _level(  # noqa: C901, PLR0912, PLR0915 - one tight loop: a call for each element would cost a third
-        self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, bounded: bool
-    ) -> tuple[int, int]:
+    def _level(self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, bounded: bool) -> tuple[int, int]:
         """Walk the elements of a data set or item; return where it ends, and the pixel data's tag or 0."""
         good = self._good.setdefault(codec, set())
         blocks: dict[int, str] = {}
@@ -204,9 +202,7 @@ class Walker:
             last = tag
             pos = stop
 
-    def _items(
-        self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, bounded: bool, nested: bool
-    ) -> int:
+    def _items(self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, bounded: bool, nested: bool) -> int:
         """Walk the items of a sequence; return where it ends, its delimiter included.
 
         `bounded` says that `end` is the end of this very sequence, `nested` that it is one of an enclosing item.
@@ -236,9 +232,7 @@ class Walker:
                 self._level(buffer, pos, pos + length, depth, codec, bounded=True)
                 pos += length
 
-    def _unbounded_item(
-        self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, nested: bool
-    ) -> int:
+    def _unbounded_item(self, buffer: bytes, pos: int, end: int, depth: int, codec: str, *, nested: bool) -> int:
         try:
             return self._level(buffer, pos, end, depth, codec, bounded=False)[0]
         except _Short:
@@ -257,7 +251,7 @@ class Walker:
             raise structure(name_of(tag), "vr")
         if length & 1:
             raise structure(name_of(tag), "odd-length")
-        if not tag & 0xFFFF or group < 8 or group >= 0xFFFA:  # noqa: PLR2004 - group lengths, commands, padding
+        if not tag & 0xFFFF or group < 8 or group >= 0xFFFA:
             raise structure(name_of(tag), "element")
         if not group & 1 and tag in VRS_OF_TAG and vr not in VRS_OF_TAG[tag]:
             raise structure(name_of(tag), "vr")
@@ -295,7 +289,7 @@ class Walker:
     def _private_value(self, tag: int, vr: bytes, value: bytes, codec: str, blocks: dict[int, str]) -> None:
         """Check a private element by its creator; never remembered, since blocks move (PS3.5 7.8.1)."""
         group, element = tag >> 16, tag & 0xFFFF
-        if 0x10 <= element <= 0xFF:  # noqa: PLR2004
+        if 0x10 <= element <= 0xFF:
             creator = value.strip(b" \0").decode("latin-1")
             blocks[group << 8 | element] = creator
             if (group, creator) not in self._creators or vr != b"LO":

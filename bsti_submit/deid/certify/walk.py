@@ -46,7 +46,7 @@ def _implied_vr(tag: int) -> bytes:
     if vrs:
         return vrs[0]
     if tag >> 16 & 1:
-        return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b"UN"  # noqa: PLR2004 - private creators, PS3.5 7.8.1
+        return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b"UN"
     return b"UN"
 
 
@@ -57,7 +57,7 @@ class _Walk:
         self._big = big
         self._found = found
 
-    def dataset(self, pos: int, end: int, depth: int, charset: bytes) -> int:  # noqa: C901, PLR0912 - one tight loop
+    def dataset(self, pos: int, end: int, depth: int, charset: bytes) -> int:
         """Read elements from `pos` up to `end` or a delimiter, and return where it stopped."""
         buffer, found = self._buffer, self._found
         explicit, implicit, u32 = _EXPLICIT[self._big], _IMPLICIT[self._big], _U32[self._big]
@@ -75,12 +75,12 @@ class _Walk:
                 elif vr not in SHORT_VRS:
                     # A delimiter, or an element without a VR: an implicit one slipped in, as some writers do.
                     length = u32(buffer, pos + 4)[0]
-                    vr = b"" if group == 0xFFFE else _implied_vr(tag)  # noqa: PLR2004
+                    vr = b"" if group == 0xFFFE else _implied_vr(tag)
             else:
                 group, element, length = implicit(buffer, pos)
                 tag = group << 16 | element
                 start = pos + 8
-                vr = b"" if group == 0xFFFE else _implied_vr(tag)  # noqa: PLR2004
+                vr = b"" if group == 0xFFFE else _implied_vr(tag)
             if vr in KIND_OF_VR or tag in KIND_OF_TAG:
                 if length != _UNDEFINED and vr != b"SQ":
                     found.append(Found(tag, vr, buffer[start : min(start + length, end)], charset))
@@ -112,9 +112,7 @@ class _Walk:
         if vr in KIND_OF_VR:
             self._found.append(Found(tag, vr, self._buffer[start:stop], charset))
         elif vr == b"SQ":
-            _Walk(self._buffer, explicit=False, big=False, found=self._found).items(
-                start, stop, DEPTH - 8, charset
-            )
+            _Walk(self._buffer, explicit=False, big=False, found=self._found).items(start, stop, DEPTH - 8, charset)
 
     def items(self, pos: int, end: int, depth: int, charset: bytes) -> int:
         """Read the items of a sequence, and return where it ends."""
@@ -139,7 +137,7 @@ def _file_meta(buffer: bytes, pos: int) -> tuple[int, bytes]:
     unpack = _EXPLICIT[False]
     while pos + 8 <= len(buffer):
         group, element, vr, length = unpack(buffer, pos)
-        if group != 2:  # noqa: PLR2004
+        if group != 2:
             break
         start = pos + 8
         if vr in LONG_VRS and start + 4 <= len(buffer):
@@ -173,6 +171,7 @@ def scan_header(header: Buffer) -> list[Found]:
     found: list[Found] = []
     start = 132 if buffer[128:132] == b"DICM" else 4 if buffer[:4] == b"DICM" else 0
     pos, syntax = _file_meta(buffer, start)
+    pos = min(pos, len(buffer))
     _Walk(buffer, explicit=True, big=False, found=found).dataset(start, pos, 0, b"")
     if syntax in _DEFLATED:
         buffer, pos = _inflate(buffer[pos:]), 0
@@ -185,8 +184,5 @@ def scan_header(header: Buffer) -> list[Found]:
         explicit = True
     # Groups of the first element are small numbers: the byte that is zero tells the order, whatever is declared.
     big = buffer[pos] == 0 and buffer[pos + 1] != 0 if syntax in (b"", _BIG) else False
-    try:
-        _Walk(buffer, explicit=explicit, big=big, found=found).dataset(pos, len(buffer), 0, b"")
-    except (ValueError, IndexError, RecursionError):  # pragma: no cover - the walker checks its bounds
-        pass
+    _Walk(buffer, explicit=explicit, big=big, found=found).dataset(pos, len(buffer), 0, b"")
     return found
