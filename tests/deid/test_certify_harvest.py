@@ -138,6 +138,7 @@ PATHS = {
     "943 476 5919": "943-476-5919",
     "Wetherby": "wetherby",
     "müller": "MUELLER",
+    "Jo\u0308hnson": "Joehnson",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify.attributes import KIND_OF_TAG, KIND_OF_VR, STRONG_IDENTIFIERS, Kind
@@ -82,7 +83,7 @@ class Harvest:
 
     def add_text(self, text: Identified[str]) -> None:
         """Take the identifiers from a source path part or from what a person typed."""
-        plain = text.reveal()
+        plain = unicodedata.normalize("NFC", text.reveal())
         folded = fold(plain)
         for uid in _UID.findall(plain):
             self._uid(uid)
@@ -183,7 +184,7 @@ class Harvest:
             for number in words(fold(group)):
                 self._known.number(number, Kind.IDENTIFIER, shortest=6)
             for part in group.split("^"):
-                for word in re.findall(r"[^\W\d_]+", part):
+                for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", part)):
                     for spelling in transliterations(word):
                         self._name(spelling, kind)
             family, given = (letters + [[], []])[:2]

@@ -86,8 +86,8 @@ class _Walk:
                     found.append(Found(tag, vr, buffer[start : min(start + length, end)], charset))
             elif tag == _CHARSET:
                 charset = buffer[start : min(start + length, end)]
-            elif tag in _PIXELS:
-                return end
+            elif tag in _PIXELS or not tag:
+                return end  # pixels, or zero bytes where an element should be
             elif not vr:
                 if tag in (_ITEM_END, _SEQUENCE_END):
                     return start
