@@ -494,3 +494,36 @@ def test_nothing_tells_a_value(gate):
     told += [repr(gate._matcher._known), repr(gate._matcher.unsearchable())]
     for text in told:
         assert not any(word in text.lower() for word in ("smithson", "943", "1950", "okonkwo", "7133"))
+
+
+RECORDS = {
+    "a member hidden by one of the same name": b'{"a": "Smithson", "a": "none"}',
+    "a name of a member": b'{"Smithson": 1}',
+    "Latin-1": 'note: "J\u00f6hn"'.encode("latin-1"),
+    "UTF-16": "Smithson".encode("utf-16-le"),
+    "a number": b'{"n": 9434765919}',
+    "a date as a number": b'{"n": 19501224}',
+    "a term": b'{"place": "northwick"}',
+    "two members together": b'{"name": ["x", ["Vandersteen"]]}',
+    "a very deep document": b"[" * 200 + b"]" * 200,
+    "another person's NHS number": b'{"n": "400 000 0004"}',
+    "JSON cut short": b'{"a": "Smithson',
+}
+
+
+@pytest.mark.parametrize("data", RECORDS.values(), ids=RECORDS.keys())
+def test_a_record_is_searched_however_it_is_written(gate, data):
+    assert gate.check_text("record", data)
+
+
+def test_a_phrase_of_ordinary_words_is_no_national_identifier():
+    from bsti_submit.deid.certify.national import uk_patterns
+
+    harvest = Harvest()
+    harvest.add_header(input_header(PERSON))
+    gate = Gate(ALLOW_LIST, harvest.build(frozenset(("chest", "hospital"))), uk_patterns)
+    ds = output_dataset()
+    ds.StudyDescription = "chest hospital"
+    assert isinstance(gate.certify(REF, BytesPayload(to_bytes(ds))), Certified)
+    ds.StudyDescription = "chest hospital Wexcombe ward"
+    held(gate, to_bytes(ds))
