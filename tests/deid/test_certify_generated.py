@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 
 from bsti_submit.deid.certify import Gate, Harvest, Matcher, verify_structure
 from bsti_submit.deid.certify.normalise import transliterations
-from bsti_submit.deid.certify.vocabulary import ordinary
+from bsti_submit.deid.certify.vocabulary import STOP, ordinary
 from bsti_submit.model import Certified, InstanceRef, Rejection
 from bsti_submit.phi import Identified
 from tests.deid.certify_factory import (
@@ -134,8 +134,9 @@ def test_no_clean_record_is_held():
 name_letters = st.text("bcdfghjklmnpqrstvwxzaeiouéüñøç", min_size=4, max_size=12)
 names = st.builds(
     str.title,
-    # A name that is an ordinary word of imaging, such as Frame, is let stand in names of devices and in codes.
-    name_letters.filter(lambda text: len(set(text)) > 2 and not set(transliterations(text)) & ordinary()),
+    # An ordinary word of imaging, such as Frame, stands in names of devices and in codes, though it be a name too;
+    # "Unknown" and the like are no names.
+    name_letters.filter(lambda text: len(set(text)) > 2 and not set(transliterations(text)) & (ordinary() | STOP)),
 )
 
 
