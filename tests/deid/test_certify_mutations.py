@@ -402,7 +402,8 @@ FILES: dict[str, Callable[[bytes], bytes]] = {
     "original instance UID in file meta": _meta(_set("MediaStorageSOPInstanceUID", PERSON.study_uid + ".1.1")),
     "other instance UID in file meta": _meta(_set("MediaStorageSOPInstanceUID", uid("other"))),
     "other class in file meta": _meta(_set("MediaStorageSOPClassUID", "1.2.840.10008.5.1.4.1.1.4")),
-    "syntax that cannot be examined": lambda data: data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"),
+    "syntax that cannot be examined": lambda data: data.replace(b"10008.1.2.1\0", b"10008.1.2.2\0", 1),
+    "standard element in UN": lambda data: _after(data, 0x00081030, b"\x08\0\x3e\x10UN\0\0\x06\0\0\0chest "),
     "wrong group length": lambda data: _patch(data, 140, b"\xff\0\0\0"),
     "implicit": _implicit,
     "implicit under an explicit syntax": _declared_explicit_but_implicit,
@@ -493,3 +494,36 @@ def test_nothing_tells_a_value(gate):
     told += [repr(gate._matcher._known), repr(gate._matcher.unsearchable())]
     for text in told:
         assert not any(word in text.lower() for word in ("smithson", "943", "1950", "okonkwo", "7133"))
+
+
+RECORDS = {
+    "a member hidden by one of the same name": b'{"a": "Smithson", "a": "none"}',
+    "a name of a member": b'{"Smithson": 1}',
+    "Latin-1": 'note: "J\u00f6hn"'.encode("latin-1"),
+    "UTF-16": "Smithson".encode("utf-16-le"),
+    "a number": b'{"n": 9434765919}',
+    "a date as a number": b'{"n": 19501224}',
+    "a term": b'{"place": "northwick"}',
+    "two members together": b'{"name": ["x", ["Vandersteen"]]}',
+    "a very deep document": b"[" * 200 + b"]" * 200,
+    "another person's NHS number": b'{"n": "400 000 0004"}',
+    "JSON cut short": b'{"a": "Smithson',
+}
+
+
+@pytest.mark.parametrize("data", RECORDS.values(), ids=RECORDS.keys())
+def test_a_record_is_searched_however_it_is_written(gate, data):
+    assert gate.check_text("record", data)
+
+
+def test_a_phrase_of_ordinary_words_is_no_national_identifier():
+    from bsti_submit.deid.certify.national import uk_patterns
+
+    harvest = Harvest()
+    harvest.add_header(input_header(PERSON))
+    gate = Gate(ALLOW_LIST, harvest.build(frozenset(("chest", "hospital"))), uk_patterns)
+    ds = output_dataset()
+    ds.StudyDescription = "chest hospital"
+    assert isinstance(gate.certify(REF, BytesPayload(to_bytes(ds))), Certified)
+    ds.StudyDescription = "chest hospital Wexcombe ward"
+    held(gate, to_bytes(ds))

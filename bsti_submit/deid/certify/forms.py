@@ -66,7 +66,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 _CODES = frozenset((0x00080100, 0x00080119))
 _CHARSET = 0x00080005
 _PSEUDONYM = re.compile(r"BSTI-[A-Z2-7]{8,59}")
-_WHOLE_NUMBER = re.compile(rb"[+-]?(\d{7,12})(?:\.0*)?")
+_WHOLE_NUMBER = re.compile(rb"[+-]?(\d{7,16})(?:\.0*)?")
 _DATE_LENGTH = 8
 
 
@@ -192,13 +192,15 @@ class Forms:
                 return kind.word
             if mode is not Mode.CODED and tag not in _CODES:
                 kinds = _IN_EQUIPMENT if mode is Mode.EQUIPMENT else None
-                found = first_national(self._patterns, text, kinds)
+                found = first_national(self._patterns, text, self._matcher, kinds)
                 if found is not None:
                     return found
         return None
 
 
-def first_national(patterns: FindIdentifiers, text: str, kinds: frozenset[str] | None = None) -> str | None:
+def first_national(
+    patterns: FindIdentifiers, text: str, matcher: Matcher, kinds: frozenset[str] | None = None
+) -> str | None:
     """Return the kind of the first national identifier in a text, as findings tell it, or None.
 
     Parameters
@@ -206,7 +208,9 @@ def first_national(patterns: FindIdentifiers, text: str, kinds: frozenset[str] |
     kinds
         Only these kinds count; None for all.
     """
-    for kind, _, _ in patterns(text):
+    for kind, start, end in patterns(text):
+        if kind in _SOFT and matcher.is_ordinary(text[start:end]):
+            continue
         if kinds is None or kind in kinds:
             return f"{Kind.NATIONAL.word}:{kind}"
     return None
@@ -214,6 +218,8 @@ def first_national(patterns: FindIdentifiers, text: str, kinds: frozenset[str] |
 
 _IN_EQUIPMENT = frozenset(("email", "nhs-number", "chi-number", "hsc-number"))
 """The patterns that count in names and versions of devices, which are full of numbers."""
+_SOFT = frozenset(("place", "hospital-number", "uk-phone", "gmc", "long-number"))
+"""Kinds whose pattern takes words along: ``chest hospital`` names no hospital."""
 _KEPT_FORMS = frozenset((Form.KEEP, Form.TEXT))
 _FREE_FORMS: dict[bytes, frozenset[Form]] = {
     b"UI": frozenset((Form.KEEP, Form.UID)),

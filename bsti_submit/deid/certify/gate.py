@@ -6,17 +6,17 @@ everything but decoded pixel values for this patient's identifiers, and checks t
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Literal
 
 from bsti_submit.deid.certify.attributes import NUMBER_VRS, TEXT_VRS, Kind, name_of
 from bsti_submit.deid.certify.feed import Exhausted, Feed
 from bsti_submit.deid.certify.filemeta import FileMeta, check_file_meta
-from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, Forms, first_national
+from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, Forms
 from bsti_submit.deid.certify.national import uk_patterns
 from bsti_submit.deid.certify.pixels import SYNTAXES, DecodeFrame, PixelCheck, geometry
-from bsti_submit.deid.certify.search import Identifiers, Matcher, Mode
+from bsti_submit.deid.certify.records import search_record
+from bsti_submit.deid.certify.search import Identifiers, Matcher
 from bsti_submit.deid.certify.strict import Doubt, Region, Walker, structure
 from bsti_submit.deid.certify.uids import is_ours, is_registered
 from bsti_submit.model import (
@@ -27,12 +27,9 @@ from bsti_submit.model import (
     Reason,
     Rejection,
     mint,
-    normalise_case_id,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bsti_submit.model import AllowList
 
 DatePolicy = Literal["modified", "removed"]
@@ -44,14 +41,7 @@ _BURNED_IN, _TEMPORAL = 0x00280301, 0x00280303
 _TEMPORAL_VALUES: dict[str, bytes] = {"modified": b"MODIFIED", "removed": b"REMOVED"}
 _FULL_DATES, _CLEAN_PIXELS = b"113106", b"113101"
 _TEXT_REGION = TEXT_VRS | NUMBER_VRS | {b"UI"}
-_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
-_TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
 _ROWS = 0x00280010
-_EDITION = re.compile(r"20\d\d[a-e]")
-_DEEPEST_JSON = 32
-_LARGEST = 1e18
-_LONG_NUMBER = 6
 
 
 class Gate:
@@ -126,7 +116,7 @@ class Gate:
             JSON, or any text in UTF-8.
         """
         try:
-            return tuple(_search_record(name, data, self._matcher, self._patterns))
+            return tuple(search_record(name, data, self._matcher, self._patterns))
         except Exception:  # noqa: BLE001 - as above
             return (Finding(Reason.STRUCTURE, name),)
 
@@ -311,54 +301,3 @@ class _Inspector:
         walker.regions = []
         walker.walk(head, start)
         return [Region(0, start, 0x00020000, b"UI"), *walker.regions]
-
-
-def _search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdentifiers) -> Iterator[Finding]:
-    text = data.decode("utf-8", "replace")
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        record = text
-    for value in _strings(record, 0):
-        kind = _identifying(value, matcher, patterns) if isinstance(value, str) else _number(value, matcher)
-        if kind is not None:
-            yield Finding(Reason.RESIDUAL_IDENTIFIER, name, kind)
-    for hit in matcher.search_bytes(data):
-        if hit.kind is Kind.UID:
-            yield Finding(Reason.RESIDUAL_IDENTIFIER, name, hit.kind.word)
-
-
-def _number(value: float, matcher: Matcher) -> str | None:
-    """Return the kind of identifier that a number of a record is, or None: short ones are measurements."""
-    digits = str(abs(int(value))) if abs(value) < _LARGEST else ""
-    kind = matcher.search_text(digits, Mode.FREE) if len(digits) >= _LONG_NUMBER else None
-    return kind.word if kind is not None else None
-
-
-def _strings(record: object, depth: int) -> Iterator[str | float]:
-    """Yield every string and number of a JSON document, keys included."""
-    if depth > _DEEPEST_JSON:
-        raise structure(kind="depth")
-    if isinstance(record, dict):
-        for key, value in record.items():
-            yield key
-            yield from _strings(value, depth + 1)
-    elif isinstance(record, list):
-        for value in record:
-            yield from _strings(value, depth + 1)
-    elif isinstance(record, str) or (isinstance(record, int | float) and not isinstance(record, bool)):
-        yield record
-
-
-def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str | None:
-    """Return the kind of identifier in one string of a record, or None."""
-    if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value:
-        return None
-    mode = Mode.CODED if _TERM.fullmatch(value) else Mode.FREE
-    kind = matcher.search_text(value, mode)
-    if kind is not None:
-        return kind.word
-    if _EDITION.fullmatch(value):
-        return None  # the edition of the standard
-    # A shifted date is no finding; an original one was found above.
-    return first_national(patterns, value) if mode is Mode.FREE and not _ISO_DATE.fullmatch(value) else None

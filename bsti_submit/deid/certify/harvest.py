@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify.attributes import KIND_OF_TAG, KIND_OF_VR, STRONG_IDENTIFIERS, Kind
@@ -82,7 +83,7 @@ class Harvest:
 
     def add_text(self, text: Identified[str]) -> None:
         """Take the identifiers from a source path part or from what a person typed."""
-        plain = text.reveal()
+        plain = unicodedata.normalize("NFC", text.reveal())
         folded = fold(plain)
         for uid in _UID.findall(plain):
             self._uid(uid)
@@ -95,11 +96,10 @@ class Harvest:
             if len(digits) >= 5 and len(squeezed) >= 6:
                 self._known.word(squeezed, Kind.PATH)
             self._known.number(chunk, Kind.PATH, shortest=7)
-            for word in words(chunk):
-                if word.isalpha() and word not in STOP and word not in common:
-                    for spelling in transliterations(word):
-                        if len(spelling) >= (5 if _is_latin(spelling) else 2):
-                            self._known.word(spelling, Kind.PATH)
+        for raw in re.findall(r"[^\W\d_]+", plain):
+            for spelling in transliterations(raw):
+                if spelling not in STOP and spelling not in common:
+                    self._known.word(spelling, Kind.PATH, shortest=5 if _is_latin(spelling) else 2)
         self._number_groups(folded)
 
     def _number_groups(self, folded: str) -> None:
@@ -184,7 +184,7 @@ class Harvest:
             for number in words(fold(group)):
                 self._known.number(number, Kind.IDENTIFIER, shortest=6)
             for part in group.split("^"):
-                for word in re.findall(r"[^\W\d_]+", part):
+                for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", part)):
                     for spelling in transliterations(word):
                         self._name(spelling, kind)
             family, given = (letters + [[], []])[:2]

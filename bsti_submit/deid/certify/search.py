@@ -6,6 +6,7 @@ The rules, by what is searched:
 free text               every kind. Names, also of two letters, as whole words; from six letters also inside a
                         word that is not an ordinary one; in any spacing and order. Words of people other than
                         the patient, of places, devices and paths do not count alone if they are ordinary words.
+terms of a record       the same, but for ordinary words, the patient's too.
 equipment, codes        people and ids only, ordinary words not; dates with full years.
 coded terms (CS)        people and ids only, ordinary words not.
 numbers, dates, times   judged by form (`forms`); a whole number equal to an id of seven digits or more counts.
@@ -58,12 +59,14 @@ class Mode(Enum):
     """How a text is searched."""
 
     FREE = auto()
+    TERM = auto()
     EQUIPMENT = auto()
     CODED = auto()
 
 
 _KINDS: dict[Mode, frozenset[Kind]] = {
     Mode.FREE: frozenset(Kind),
+    Mode.TERM: frozenset(Kind),
     Mode.EQUIPMENT: frozenset((Kind.PATIENT_NAME, Kind.IDENTIFIER, Kind.PERSON)),
     Mode.CODED: frozenset((Kind.PATIENT_NAME, Kind.IDENTIFIER, Kind.PERSON)),
 }
@@ -89,8 +92,11 @@ class Identifiers:
         """Add the digits of a text, with and without leading zeros, and each long run of them."""
         digits = "".join(re.findall(r"[0-9]", fold(text)))
         for number in (digits, digits.lstrip("0"), *re.findall(r"[0-9]{7,}", text)):
-            if number.strip("0") and len(number) >= shortest:
+            if len(number) >= shortest and len(number.lstrip("0")) >= max(1, shortest - 3):
                 self.word(number, kind)
+
+
+_WORDY = frozenset((Mode.FREE, Mode.TERM))
 
 
 class RawHit(NamedTuple):
@@ -163,7 +169,7 @@ class Matcher:
             folded = fold(plain)
             kind = self._search_words(words(folded), mode)
             if kind is None and not folded.isalpha() and self._dates:
-                states = dates_in(folded, short=mode is Mode.FREE) if mode is not Mode.CODED else frozenset()
+                states = dates_in(folded, short=mode in _WORDY) if mode is not Mode.CODED else frozenset()
                 kind = Kind.DATE if not self._dates.isdisjoint(states) else None
             if kind is None and self._uids and "." in plain:
                 kind = Kind.UID if self._has_uid(plain) else None
@@ -205,11 +211,11 @@ class Matcher:
         if word.isdecimal():
             if tokens > 1 or not whole:
                 return (whole and len(word) >= _NUMBER - 1) or len(word) >= _DISTINCT_DIGITS
-            return mode is Mode.FREE or len(word) >= _NUMBER - 1
+            return mode in _WORDY or len(word) >= _NUMBER - 1
         if not word.isalpha():
             return whole or len(word) >= _DISTINCT_DIGITS
         if whole and tokens == 1:
-            return mode is Mode.FREE or len(word) > 3
+            return mode in _WORDY or len(word) > 3
         if whole:
             return len(word) >= _JOINED_LETTERS
         if tokens > 1:
@@ -225,6 +231,10 @@ class Matcher:
     def _uids_near(self, part: str) -> frozenset[str]:
         # Raw search finds UIDs inside longer values by automaton; for a single text a scan will do.
         return self._uids if len(part) >= _RAW_UID else frozenset()
+
+    def is_ordinary(self, text: str) -> bool:
+        """Whether a text is made of ordinary words and words of the profile's vocabulary alone."""
+        return all(word in self._common or word in self._vocabulary for word in words(fold(text)))
 
     # --- values judged by form ---
 

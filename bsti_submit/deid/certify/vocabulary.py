@@ -31,6 +31,11 @@ _EVERYDAY = frozenset(
     agfa canon carestream fuji fujifilm general hitachi hologic kodak konica minolta neusoft philips samsung shimadzu
     siemens toshiba electric healthineers healthcare systems
     primary original derived secondary axial localizer average reformatted mixed contrast volume
+    admitted approved asymptomatic attestation birthdate capillary classic comparator complication correct deliberately
+    deterioration died differs discharged disclosure done edition embolism expires explicit extreme facts finding held
+    incidental intubation kept kinds legitimate looked manifest metrics mild moderate objection only onset organisation
+    outcome oxygen pending permits probable publication recipe saliva schema section severe severity standing
+    surveillance symptom symptoms tests transferred under understood unseen withheld
     positive negative unknown male female suspected confirmed index prior none other indeterminate available
     """.split()
 )

@@ -86,8 +86,8 @@ class _Walk:
                     found.append(Found(tag, vr, buffer[start : min(start + length, end)], charset))
             elif tag == _CHARSET:
                 charset = buffer[start : min(start + length, end)]
-            elif tag in _PIXELS:
-                return end
+            elif tag in _PIXELS or not tag:
+                return end  # pixels, or zero bytes where an element should be
             elif not vr:
                 if tag in (_ITEM_END, _SEQUENCE_END):
                     return start
@@ -171,6 +171,7 @@ def scan_header(header: Buffer) -> list[Found]:
     found: list[Found] = []
     start = 132 if buffer[128:132] == b"DICM" else 4 if buffer[:4] == b"DICM" else 0
     pos, syntax = _file_meta(buffer, start)
+    pos = min(pos, len(buffer))
     _Walk(buffer, explicit=True, big=False, found=found).dataset(start, pos, 0, b"")
     if syntax in _DEFLATED:
         buffer, pos = _inflate(buffer[pos:]), 0
@@ -183,8 +184,5 @@ def scan_header(header: Buffer) -> list[Found]:
         explicit = True
     # Groups of the first element are small numbers: the byte that is zero tells the order, whatever is declared.
     big = buffer[pos] == 0 and buffer[pos + 1] != 0 if syntax in (b"", _BIG) else False
-    try:
-        _Walk(buffer, explicit=explicit, big=big, found=found).dataset(pos, len(buffer), 0, b"")
-    except (ValueError, IndexError, RecursionError):  # pragma: no cover - the walker checks its bounds
-        pass
+    _Walk(buffer, explicit=explicit, big=big, found=found).dataset(pos, len(buffer), 0, b"")
     return found

@@ -1,0 +1,89 @@
+"""Text that leaves beside the images → what in it may identify the patient."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from bsti_submit.deid.certify.charsets import decodings
+from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, first_national
+from bsti_submit.deid.certify.search import Matcher, Mode
+from bsti_submit.deid.certify.strict import structure
+from bsti_submit.deid.certify.uids import is_ours
+from bsti_submit.model import Reason, normalise_case_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
+_TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
+_EDITION = re.compile(r"20\d\d[a-e]")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
+_DEEPEST_JSON = 32
+_LARGEST = 1e18
+_LONG_NUMBER = 6
+
+
+def search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdentifiers) -> Iterator[Finding]:
+    """Yield what is found in JSON, string by string, or in any other text.
+
+    Parameters
+    ----------
+    name
+        What it is called in findings.
+    data
+        JSON or any text, in UTF-8; in another encoding it is searched too.
+    matcher, patterns
+        The patient's identifiers, and the national ones.
+
+    Raises
+    ------
+    Doubt
+        If it is nested too deeply.
+    """
+    for text in decodings(data, "utf-8"):
+        try:
+            # Pairs, not objects: of two members of one name the parser would hide the first.
+            record = json.loads(text, object_pairs_hook=list)
+        except (ValueError, RecursionError):
+            record = text
+        for value in _strings(record, 0):
+            kind = _identifying(value, matcher, patterns) if isinstance(value, str) else _number(value, matcher)
+            if kind is not None:
+                yield Finding(Reason.RESIDUAL_IDENTIFIER, name, kind)
+    for hit in matcher.search_bytes(data):
+        if hit.kind.word == "uid":
+            yield Finding(Reason.RESIDUAL_IDENTIFIER, name, hit.kind.word)
+
+
+def _number(value: float, matcher: Matcher) -> str | None:
+    """Return the kind of identifier that a number of a record is, or None: short ones are measurements."""
+    digits = str(abs(int(value))) if abs(value) < _LARGEST else ""
+    kind = matcher.search_text(digits, Mode.FREE) if len(digits) >= _LONG_NUMBER else None
+    return kind.word if kind is not None else None
+
+
+def _strings(record: object, depth: int) -> Iterator[str | float]:
+    """Yield every string and number of a JSON document, names of members included."""
+    if depth > _DEEPEST_JSON:
+        raise structure(kind="depth")
+    if isinstance(record, list | tuple):
+        for value in record:
+            yield from _strings(value, depth + 1)
+    elif isinstance(record, str) or (isinstance(record, int | float) and not isinstance(record, bool)):
+        yield record
+
+
+def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str | None:
+    """Return the kind of identifier in one string of a record, or None."""
+    if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value:
+        return None
+    mode = Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
+    kind = matcher.search_text(value, mode)
+    if kind is not None:
+        return kind.word
+    # A shifted date is no finding; an original one was found above. Nor is the edition of the Standard.
+    if mode is Mode.TERM or _ISO_DATE.fullmatch(value) or _EDITION.fullmatch(value):
+        return None
+    return first_national(patterns, value, matcher)
