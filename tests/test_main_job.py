@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +156,40 @@ def test_every_command_has_help(site, command):
     done = run(environment, command, "--help")
     assert done.returncode == 0
     assert b"Usage" in done.stdout
+
+
+def test_a_package_that_changed_after_its_approval_is_not_sent(site):
+    sample, environment, folder, _ = site
+    attestation = completed(environment, folder)
+    record = clinical(folder, sample)
+    home = folder / "second-home"
+    environment = {**environment, "BSTI_HOME": str(home)}
+    built = run(environment, "package", sample.folder, "--clinical", record, "--json")
+    assert built.returncode == 0, built.stderr
+    case_id = json.loads(built.stdout)["case_id"]
+    package = home / "outbox" / "packages" / f"{case_id}.zip"
+
+    document = json.loads(attestation.read_text("utf-8"))
+    standing = ("profile", "profile_version", "recipe_sha256", "tool_version", "registry", "expires")
+    document = {name: value for name, value in document.items() if name not in standing}
+    document |= {"scope": "package", "package_sha256": json.loads(built.stdout)["package"]["sha256"]}
+    approval = folder / "approval.json"
+    approval.write_text(json.dumps(document), "utf-8")
+    approved = run(environment, "approve", case_id, "--attestation", approval)
+    assert approved.returncode == 0, approved.stderr
+
+    whole = package.read_bytes()
+    package.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    held = run(environment, "outbox", "send")
+    assert held.returncode == 3, held.stderr
+    package.write_bytes(whole)
+    sent = run(environment, "outbox", "send")
+    assert sent.returncode == 0, sent.stderr
+    assert b"delivered" in sent.stdout
+    assert not package.exists()
+
+
+def test_the_documented_attestation_schema_is_the_one_in_force():
+    root = Path(__file__).parent.parent
+    documented = (root / "docs" / "attestation.schema.json").read_bytes()
+    assert documented == (root / "bsti_submit" / "schemas" / "attestation-1.0.schema.json").read_bytes()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bsti_submit.cli.output import Json
+
+if TYPE_CHECKING:
+    from bsti_submit.transport.interface import Destination
 
 app = typer.Typer(help="See and send what waits on this machine.", no_args_is_help=True, rich_markup_mode=None)
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The case id, XXXX-XXXX-XXXX.")]
@@ -45,17 +50,41 @@ def list_cases(as_json: Json = False) -> None:
 def send() -> None:
     """Send every approved case, oldest first. Safe to run again at any time."""
     from bsti_submit.cli import output, wiring
-    from bsti_submit.pipeline.case import deliver
+    from bsti_submit.report.events import Delivered, Progress, Step
+    from bsti_submit.transport.send import Sent, send_all
 
     settings = wiring.start()
-    with output.reporter(json_mode=False) as emit, wiring.outbox(settings) as outbox:
-        waiting = outbox.pending()
-        for case in waiting:
-            with wiring.destination(settings, case.destination) as destination:
-                receipt = deliver(outbox, case.case_id, destination, emit)
-            output.write(f"{case.case_id}  delivered  {receipt.id}")
+    with (
+        output.reporter(json_mode=False) as emit,
+        wiring.outbox(settings) as outbox,
+        contextlib.ExitStack() as opened,
+    ):
+
+        def told(sent: Sent) -> None:
+            if sent.receipt is not None:
+                emit(Delivered(sent.case_id, sent.receipt.id))
+            output.write(
+                f"{sent.case_id}  delivered  {sent.receipt.id}"
+                if sent.receipt is not None
+                else f"{sent.case_id}  not delivered: {sent.error.message if sent.error else ''}"
+            )
+
+        @functools.cache
+        def destination_for(name: str) -> Destination:
+            return opened.enter_context(wiring.destination(settings, name))
+
+        waiting = bool(outbox.pending())
+        results = send_all(
+            outbox, destination_for, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes")), told
+        )
     if not waiting:
         output.write("Nothing is waiting to be sent.")
+    failed = [sent.error for sent in results if sent.error is not None]
+    if failed:
+        raise min(failed, key=lambda error: _GRAVEST.index(int(error.exit_code)))
+
+
+_GRAVEST = (1, 6, 3, 4, 7, 5, 2, 0, 130)
 
 
 @app.command()

@@ -16,11 +16,11 @@ import rfc8785
 from bsti_submit import __version__
 from bsti_submit.bundle import PackageWriter
 from bsti_submit.deid.table import EDITION
-from bsti_submit.errors import HeldError, InputError, RefusedError
+from bsti_submit.errors import HeldError, InputError
 from bsti_submit.model import Certified, InstanceReport, Outcome
-from bsti_submit.outbox import State
 from bsti_submit.report.events import Delivered, Packaged, Progress, Step
 from bsti_submit.transport.interface import Shipment
+from bsti_submit.transport.send import send_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bsti_submit.bundle import Package
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.deid.pseudonyms import SiteKey
-    from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.outbox import Outbox
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
     from bsti_submit.receipt import Receipt
@@ -168,33 +168,13 @@ def _case_record(
             {
                 "study_instance_uid": uid,
                 "role": "index" if uid == index_uid else "prior",
-                "modality": found[0].modality,
+                "modality": next((each.modality for each in found if each.modality), "OT"),
                 "instances": len(found),
             }
             for uid, found in sorted(studies.items())
         ],
     }
     return rfc8785.dumps(record)
-
-
-def shipment_of(case: OutboxCase) -> Shipment:
-    """Return a case of the outbox as it is delivered."""
-    import hashlib
-
-    return Shipment(
-        case_id=case.case_id,
-        path=case.path,
-        size=case.size,
-        package_sha256=case.package_sha256,
-        manifest_sha256=case.manifest_sha256,
-        clinical_sha256=hashlib.sha256(case.clinical_json).hexdigest(),
-        objects=case.objects,
-        clinical=json.loads(case.clinical_json),
-        case=case.record(),
-        attestation=json.loads(case.attestation),
-        contributor=json.loads(case.contributor) if case.contributor else {},
-        resume=case.upload_url,
-    )
 
 
 def counted_shipment(built: Built, attestation: Mapping[str, object]) -> Shipment:
@@ -220,26 +200,13 @@ def deliver(outbox: Outbox, case_id: str, destination: Destination, emit: Callab
 
     Raises
     ------
+    ApprovalError, HeldError
+        If nobody approved it, or the package on the disk is not the one that was approved.
     NotDeliveredError, RefusedError, SettingsError
         As the destination says; the case stays in the outbox.
     """
-    with outbox.sending():
-        outbox.mark_sending(case_id)
-        case = outbox.get(case_id)
-        try:
-            receipt = destination.deliver(
-                shipment_of(case),
-                lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes")),
-                lambda url: outbox.record_upload(case_id, url),
-            )
-        except RefusedError:
-            outbox.refused(case_id)
-            raise
-        outbox.delivered(case_id, receipt.canonical())
+    receipt = send_case(
+        outbox, case_id, destination, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes"))
+    )
     emit(Delivered(case_id, receipt.id))
     return receipt
-
-
-def is_open(case: OutboxCase | None) -> bool:
-    """Whether a case was packaged but not delivered yet."""
-    return case is not None and case.state in {State.PACKAGED, State.READY, State.SENDING}

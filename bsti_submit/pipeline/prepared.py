@@ -218,7 +218,7 @@ def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], 
         If there is nothing there, or it cannot be opened.
     """
     with open_source(path) as source:
-        identity = Identity(key)
+        identity = Identity(key, profile.words)
         survey = source.survey(
             on_header=identity.add_header,
             progress=lambda done, total: emit(Progress(Step.SURVEY, done, total)),

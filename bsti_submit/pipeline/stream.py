@@ -44,17 +44,18 @@ class Identity:
     gathered over the whole source, so that nobody in it is named in anybody's images.
     """
 
-    def __init__(self, key: SiteKey) -> None:
+    def __init__(self, key: SiteKey, vocabulary: frozenset[str] = frozenset()) -> None:
         self.words = KnownWords()
         self._key = key
+        self._vocabulary = vocabulary
         self._harvest = Harvest()
         self._scopes: dict[tuple[Identified[str], Identified[str], Identified[str]], PatientScope] = {}
         self._matcher: Matcher | None = None
 
-    def add_header(self, _ref: InstanceRef, header: Buffer) -> None:
-        """Harvest one input header."""
+    def add_header(self, ref: InstanceRef, header: Buffer) -> None:
+        """Harvest one input header; dates are held against those of the instance's own patient."""
         self.words.add_header(header)
-        self._harvest.add_header(header)
+        self._harvest.add_header(header, ref)
 
     def add_text(self, text: Identified[str]) -> None:
         """Harvest one text, such as a part of the source path."""
@@ -69,7 +70,7 @@ class Identity:
     def matcher(self) -> Matcher:
         """Return the search for everything harvested so far."""
         if self._matcher is None:
-            self._matcher = self._harvest.build()
+            self._matcher = self._harvest.build(self._vocabulary)
         return self._matcher
 
     def scope(self, instance: SurveyedInstance) -> PatientScope:
