@@ -188,6 +188,21 @@ def test_a_package_that_changed_after_its_approval_is_not_sent(site):
     assert b"delivered" in sent.stdout
     assert not package.exists()
 
+    taken = run(environment, "withdraw", case_id, "--reason", "identifier-found", "--phi")
+    assert taken.returncode == 0, taken.stderr
+    assert b"72 hours" in taken.stderr
+    assert b"registry: withdrawn" in run(environment, "status", case_id).stdout
+    assert run(environment, "withdraw", case_id, "--reason", "because").returncode == 2
+
+
+def test_a_manifest_is_begun_and_checked(site, tmp_path):
+    _, environment, _, _ = site
+    header = run(environment, "manifest", "init")
+    assert header.stdout.startswith(b"study_path,local_ref,")
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_bytes(header.stdout + b"case01,A1,CT,ninety\n")
+    assert run(environment, "manifest", "check", sheet).returncode == 2
+
 
 def test_the_documented_attestation_schema_is_the_one_in_force():
     root = Path(__file__).parent.parent

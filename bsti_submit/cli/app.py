@@ -21,6 +21,7 @@ from bsti_submit.cli import (
     deid,
     key,
     login,
+    manifest,
     outbox,
     package,
     profile,
@@ -29,6 +30,7 @@ from bsti_submit.cli import (
     setup,
     status,
     verify,
+    withdraw,
 )
 from bsti_submit.errors import BstiError, ExitCode
 
@@ -98,9 +100,9 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, status, setup, login):
+for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login):
     _module.add_to(app)
-for _group in (outbox, profile, clinical, attestation, key):
+for _group in (outbox, profile, clinical, manifest, attestation, key):
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
 

@@ -261,8 +261,7 @@ class CaseRun:
             if not same:
                 raise InputError(
                     f"These studies were sent before, as case {earlier.case_id}, with another clinical record.",
-                    hint=f"To correct the record: bsti-submit amend {earlier.case_id} --clinical FILE. To send the studies "
-                    "once more as a new case: --again.",
+                    hint="To send the studies once more as a new case, with this record: --again.",
                 )
             output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
             output.say("To send them once more as a new case, add --again.")

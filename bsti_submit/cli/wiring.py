@@ -135,7 +135,7 @@ def registry_address(settings: Settings | None = None) -> str:
         raise SettingsError(
             "No registry is set up yet.",
             hint="Set BSTI_REGISTRY to its https:// address, or put it in a site file: bsti-submit setup SITE.toml. "
-            "To try everything out first: bsti-submit demo.",
+            "To try everything out first, run one here: bsti-submit registry serve --data FOLDER.",
         )
     return settings.registry
 
