@@ -15,6 +15,7 @@ from bsti_submit import __version__
 from bsti_submit.cli import (
     approve,
     attestation,
+    batch,
     case,
     check,
     clinical,
@@ -100,7 +101,7 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login):
+for _module in (case, batch, check, deid, verify, package, review, approve, status, withdraw, setup, login):
     _module.add_to(app)
 for _group in (outbox, profile, clinical, manifest, attestation, key):
     _group.add_to(app)
