@@ -7,7 +7,10 @@ the contract (`docs/exit-codes.md`).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExitCode(IntEnum):
@@ -22,6 +25,14 @@ class ExitCode(IntEnum):
     REFUSED = 6
     SETTINGS = 7
     INTERRUPTED = 130
+
+
+_GRAVEST_FIRST: Final = tuple(ExitCode(code) for code in (130, 1, 6, 3, 4, 7, 5, 2, 0))
+
+
+def gravest(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code with which a command ends that did many things; 0 if it did none."""
+    return min(codes, key=_GRAVEST_FIRST.index, default=ExitCode.DONE)
 
 
 class BstiError(Exception):

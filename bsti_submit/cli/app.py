@@ -15,6 +15,7 @@ from bsti_submit import __version__
 from bsti_submit.cli import (
     approve,
     attestation,
+    batch,
     case,
     check,
     clinical,
@@ -101,7 +102,22 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login, demo):
+_COMMANDS = (
+    case,
+    batch,
+    check,
+    deid,
+    verify,
+    package,
+    review,
+    approve,
+    status,
+    withdraw,
+    setup,
+    login,
+    demo,
+)
+for _module in _COMMANDS:
     _module.add_to(app)
 for _group in (outbox, profile, clinical, manifest, attestation, key):
     _group.add_to(app)

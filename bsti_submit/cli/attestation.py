@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,15 +31,32 @@ def template(
     registry: Annotated[
         str, typer.Option(help="The registry's id, or dir for folders; without it the registry is asked.")
     ] = "",
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write one that covers exactly this manifest of a batch instead, wherever its cases go.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a standing attestation on stdout, for a person to complete: each false must be set to true, knowingly."""
+    from dataclasses import replace
     from datetime import UTC, datetime, timedelta
+    from hashlib import sha256
 
     from bsti_submit import attestation as attesting
     from bsti_submit.cli import output, wiring
+    from bsti_submit.clinical.sources.manifest import read_bytes
 
     settings = wiring.start()
     found = wiring.profile(settings, profile)
+    if manifest is not None:
+        release = replace(wiring.release(found, "", ""), manifest_sha256=sha256(read_bytes(manifest)).hexdigest())
+        output.write_json(
+            attesting.template("manifest", release, basis=settings.basis, opt_out=settings.opt_out),
+        )
+        return
     identity = registry
     if not identity:
         with wiring.registry(settings) as destination:

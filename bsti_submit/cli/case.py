@@ -186,8 +186,8 @@ class CaseRun:
                 prepared, self.study, lambda context: flow.read_record(clinical, context)
             )
         tag = prepared.tag(chosen.numbers)
-        earlier = None if self.again or self.counting else outbox.find(tag)
-        if earlier is not None and self._go_on_with(earlier, record, outbox, emit):
+        earlier = None if self.counting else outbox.find(tag)
+        if earlier is not None and not self.again and self._go_on_with(earlier, record, outbox, emit):
             return
         flow.require_told_apart(prepared, self.person)
         with wiring.decisions(self.settings) as decided:
@@ -216,6 +216,7 @@ class CaseRun:
                 self.key,
                 emit,
                 flow.contributor(self.settings),
+                after=earlier,
             )
         with wiring.destination(self.settings, self.to) as destination:
             document = self._attest(built, destination)

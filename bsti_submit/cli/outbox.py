@@ -50,6 +50,7 @@ def list_cases(as_json: Json = False) -> None:
 def send() -> None:
     """Send every approved case, oldest first. Safe to run again at any time."""
     from bsti_submit.cli import output, wiring
+    from bsti_submit.errors import gravest
     from bsti_submit.report.events import Delivered, Progress, Step
     from bsti_submit.transport.send import Sent, send_all
 
@@ -81,10 +82,8 @@ def send() -> None:
         output.write("Nothing is waiting to be sent.")
     failed = [sent.error for sent in results if sent.error is not None]
     if failed:
-        raise min(failed, key=lambda error: _GRAVEST.index(int(error.exit_code)))
-
-
-_GRAVEST = (1, 6, 3, 4, 7, 5, 2, 0, 130)
+        worst = gravest(error.exit_code for error in failed)
+        raise next(error for error in failed if error.exit_code is worst)
 
 
 @app.command()

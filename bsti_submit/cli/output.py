@@ -104,13 +104,18 @@ def tell_error(error: BstiError) -> None:
         say(error.hint)
 
 
-def tell_fault(fault: BaseException) -> None:
-    """Tell a fault of ours by its kind and place. Never its text, which may hold a value."""
+def fault_text(fault: BaseException) -> str:
+    """Return the kind and place of a fault of ours. Never its text, which may hold a value."""
     place = ""
     for frame in traceback.extract_tb(fault.__traceback__):
         with suppress(ValueError):
             place = f"{Path(frame.filename).resolve().relative_to(_PACKAGE.parent).as_posix()}:{frame.lineno}"
-    message = f"bsti-submit stopped on a fault of its own ({type(fault).__name__} at {place or 'an unknown place'})."
+    return f"a fault of its own ({type(fault).__name__} at {place or 'an unknown place'})"
+
+
+def tell_fault(fault: BaseException) -> None:
+    """Tell a fault of ours by its kind and place."""
+    message = f"bsti-submit stopped on {fault_text(fault)}."
     if _json_mode:
         write_json({"error": {"message": message, "details": [], "hint": "", "exit_code": int(ExitCode.FAULT)}})
     say(message)

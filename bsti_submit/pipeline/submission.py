@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bsti_submit.attestation import Release
-from bsti_submit.errors import InputError
+from bsti_submit.errors import InputError, NotDeliveredError
 from bsti_submit.outbox import State
 from bsti_submit.pipeline.case import build, deliver
 
@@ -38,6 +38,8 @@ def build_and_keep(
     key: SiteKey,
     emit: Callable[[Event], None],
     contributor: bytes = b"",
+    *,
+    after: OutboxCase | None = None,
 ) -> Built:
     """Build the package of some studies and keep it in the outbox, where it waits for approval.
 
@@ -45,6 +47,8 @@ def build_and_keep(
     ----------
     tag
         The keyed tag of the studies: a run that was stopped goes on with the case id that it had.
+    after
+        The newest case of these studies when it was decided to build another.
 
     Raises
     ------
@@ -53,9 +57,15 @@ def build_and_keep(
     InputError
         If nothing is left to send.
     NotDeliveredError
-        If another run is working on the same studies, or the disk is full.
+        If another run is working on the same studies, or made a case of them meanwhile, or the disk is full.
     """
     with outbox.building(tag):
+        newest = outbox.find(tag)
+        if newest is not None and (after is None or newest.case_id != after.case_id):
+            raise NotDeliveredError(
+                f"Another run has just made case {newest.case_id} of these very studies.",
+                hint="Give the same command again; it goes on with that case.",
+            )
         case_id = outbox.reserve(tag)
         built = build(prepared, work, choices, index, record, case_id, outbox.staging(case_id), key, emit)
         outbox.store(built.package, built.case_json, built.clinical_json, contributor=contributor)
@@ -87,6 +97,11 @@ def require_same_record(case: OutboxCase, record: ClinicalRecord | None) -> None
         f"Case {case.case_id} of these studies waits in the outbox with other answers.",
         hint=f"Send it: bsti-submit outbox send. Or remove it: bsti-submit outbox drop {case.case_id}.",
     )
+
+
+def is_done(case: OutboxCase, to: str) -> bool:
+    """Whether a case needs nothing more: it was signed for, or this very folder has its copy."""
+    return case.state is State.DELIVERED and (case.is_signed_for or case.destination == to)
 
 
 def release_of(case: OutboxCase, identity: str, manifest_sha256: str = "") -> Release:

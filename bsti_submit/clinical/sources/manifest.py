@@ -33,6 +33,7 @@ __all__ = [
     "manifest_header",
     "parse",
     "read",
+    "read_bytes",
     "template",
 ]
 
@@ -181,12 +182,22 @@ def read(path: Path, context: Context | None = None) -> Manifest:
     InputError
         Also if the file cannot be read. Its path is not repeated.
     """
+    return parse(read_bytes(path), context)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a manifest file, a little more than its largest size at most.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read. Its path is not repeated.
+    """
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"The manifest cannot be read: {error.strerror or 'unknown reason'}.") from None
-    return parse(data, context)
 
 
 def parse(data: bytes, context: Context | None = None) -> Manifest:
