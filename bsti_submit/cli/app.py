@@ -18,6 +18,7 @@ from bsti_submit.cli import (
     case,
     check,
     clinical,
+    credit,
     deid,
     demo,
     key,
@@ -103,7 +104,7 @@ def _root(
 
 for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login, demo):
     _module.add_to(app)
-for _group in (outbox, profile, clinical, manifest, attestation, key):
+for _group in (outbox, profile, clinical, manifest, attestation, key, credit):
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
 

@@ -121,6 +121,7 @@ class CaseRun:
         self.again = again
         self.counting = counting
         self.as_json = as_json
+        self.contributor = wiring.contributor(settings.contributor)
         self.profile = wiring.profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
@@ -222,14 +223,11 @@ class CaseRun:
                     self.key,
                     emit,
                 )
-                outbox.store(built.package, built.case_json, built.clinical_json, contributor=self._contributor())
+                outbox.store(built.package, built.case_json, built.clinical_json, contributor=self.contributor)
         outbox.forget_draft(tag)
         with wiring.destination(self.settings, self.to) as destination:
             document = self._attest(built, destination)
             self._send(built.package.case_id, document, destination, outbox, emit, built)
-
-    def _contributor(self) -> bytes:
-        return json.dumps(dict(self.settings.contributor)).encode() if self.settings.contributor else b""
 
     def _attest(self, built: Built, destination: DestinationProtocol) -> Mapping[str, object]:
         from bsti_submit import attestation as attesting

@@ -21,7 +21,7 @@ def init() -> None:
     from bsti_submit.cli import output
     from bsti_submit.clinical.sources.manifest import manifest_header
 
-    output.write(manifest_header().rstrip("\r\n"))
+    output.write_document(manifest_header())
 
 
 @app.command()

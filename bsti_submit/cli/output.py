@@ -56,6 +56,13 @@ def write(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def write_document(text: str) -> None:
+    """Write a document that is meant for a file, such as a CSV: UTF-8 and its own line ends, whatever the console."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
 def say(text: str = "") -> None:
     """Tell a person something that is not the result."""
     sys.stderr.write(text + "\n")

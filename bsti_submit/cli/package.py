@@ -35,6 +35,7 @@ def package(
 
     output.set_json(as_json)
     settings = wiring.start()
+    contributor = wiring.contributor(settings.contributor)
     rules = wiring.profile(settings, profile)
     file = flow.require_clinical(clinical)
     if out is not None and out.exists():
@@ -71,7 +72,7 @@ def package(
                     output.write_json({"case_id": None, "instances": output.instances_json(error.reports)})
                     raise typer.Exit(int(ExitCode.HELD)) from None
                 raise
-            outbox.store(built.package, built.case_json, built.clinical_json)
+            outbox.store(built.package, built.case_json, built.clinical_json, contributor=contributor)
         kept = outbox.get(case_id)
         if out is not None:
             try:
