@@ -101,6 +101,7 @@ def tell_error(error: BstiError) -> None:
                     "details": list(error.details),
                     "hint": error.hint,
                     "exit_code": int(error.exit_code),
+                    **({"problems": [dict(problem) for problem in error.problems]} if error.problems else {}),
                 }
             }
         )

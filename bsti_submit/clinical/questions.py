@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from bsti_submit.clinical import entry, lines
+from bsti_submit.clinical import entry, lines, units
 from bsti_submit.clinical.form import (
     ABSENT_KEYS,
     ABSENT_LABELS,
@@ -22,6 +22,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, ProblemError
 from bsti_submit.clinical.screen import screen_text
+from bsti_submit.clinical.wording import FORMULA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,6 +193,8 @@ def _indication(context: Context) -> list[Question]:
 
     def words(text: str, part: Tree) -> Reading:
         tidied = entry.read_text(text)
+        if units.is_formula(tidied):
+            raise entry.complaint("E-FORMULA", "indication.text", FORMULA)
         if problem := screen_text(tidied, "indication.text", context):
             raise ProblemError(problem)
         return {**part, "text": tidied}, ()

@@ -326,9 +326,11 @@ class _Dialogue:
         following = self._next()
         if following is not None and following.group == group:
             return
-        for problem in self._group_problems(group):
-            self._tell(problem)
-        if self._group_problems(group):
+        if wrong := self._group_problems(group):
+            for problem in wrong:
+                self._tell(problem)
+            if any(problem.held for problem in wrong):
+                self._say("  Is this the right patient?")
             self._reset(group)
             return
         for doubt in self._doubts(group):
