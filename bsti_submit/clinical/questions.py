@@ -228,7 +228,7 @@ def _rt_pcr(context: Context) -> list[Question]:
         Question(
             "rt_pcr.tests",
             "Each test with its sample day (Enter to leave out)",
-            _setting("tests", lambda text: lines.tests(text, context.index_date)),
+            lambda text, part: ({**part, "tests": lines.tests(text, context.index_date)}, lines.test_notes(text)),
             applies=lambda answers: answers.get("rt_pcr", {}).get("status") not in {"not-done", "unknown"},
             example="neg -4, pos +1: negative 4 days before, positive 1 day after imaging",
             optional=True,

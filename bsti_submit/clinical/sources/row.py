@@ -281,6 +281,7 @@ class RowReader:
             if not at:
                 raise entry.complaint("E-LIST", place, "write result@day, such as negative@-4, joined by ;")
             tests.append({"result": entry.read_result_word(result, place), "day": entry.read_days(day, f"{place}.day")})
+        self.notes.extend(entry.result_notes([item.partition("@")[0] for item in self._list("pcr_tests")]))
         specimens = self._list("pcr_specimens")
         if specimens and len(specimens) != len(tests):
             raise entry.complaint("E-LIST", "rt_pcr.tests", "pcr_specimens must list as many items as pcr_tests.")
