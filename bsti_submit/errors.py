@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class ExitCode(IntEnum):
@@ -46,15 +46,25 @@ class BstiError(Exception):
         What to do or to type next, if we know it.
     details
         Further lines, such as one for each invalid field. Safe to print and to log.
+    problems
+        The same for a program, where there is a form of it, such as code, path and message of each invalid field.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAULT
 
-    def __init__(self, message: str, *, hint: str = "", details: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        details: tuple[str, ...] = (),
+        problems: tuple[Mapping[str, object], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.details = details
+        self.problems = problems
 
 
 class InputError(BstiError):

@@ -19,6 +19,7 @@ from bsti_submit.cli import (
     case,
     check,
     clinical,
+    credit,
     deid,
     demo,
     key,
@@ -119,7 +120,16 @@ _COMMANDS = (
 )
 for _module in _COMMANDS:
     _module.add_to(app)
-for _group in (outbox, profile, clinical, manifest, attestation, key):
+_GROUPS = (
+    outbox,
+    profile,
+    clinical,
+    manifest,
+    attestation,
+    key,
+    credit,
+)
+for _group in _GROUPS:
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
 

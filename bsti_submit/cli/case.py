@@ -116,6 +116,7 @@ class CaseRun:
         self.again = again
         self.counting = counting
         self.as_json = as_json
+        self.contributor = wiring.contributor(settings.contributor)
         self.profile = wiring.profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
@@ -215,7 +216,7 @@ class CaseRun:
                 record,
                 self.key,
                 emit,
-                flow.contributor(self.settings),
+                self.contributor,
                 after=earlier,
             )
         with wiring.destination(self.settings, self.to) as destination:

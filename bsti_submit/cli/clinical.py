@@ -1,4 +1,4 @@
-"""`clinical template|check|schema`, and `attestation template|text`."""
+"""`clinical template|check|schema`: the clinical metrics as a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from bsti_submit.cli.output import Json
 
 app = typer.Typer(help="Work with the clinical metrics as a file.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -19,9 +21,10 @@ def add_to(parent: typer.Typer) -> None:
 def template() -> None:
     """Write a clinical file to fill in, on stdout."""
     from bsti_submit.cli import output
-    from bsti_submit.clinical.record import template_json
+    from bsti_submit.clinical.record import TEMPLATE_HINT, template_json
 
-    output.write(template_json().rstrip("\n"))
+    output.write_document(template_json())
+    output.say(TEMPLATE_HINT)
 
 
 @app.command()
@@ -34,9 +37,23 @@ def schema() -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="A clinical file.", show_default=False)]) -> None:
-    """Check a clinical file by itself, without images. Exit 2 if anything is wrong."""
-    from bsti_submit.cli import flow, output
+def check(
+    file: Annotated[Path, typer.Argument(help="A clinical file.", show_default=False)], as_json: Json = False
+) -> None:
+    """Check a clinical file by itself, without images. Exit 2 if anything is wrong.
 
-    flow.read_record(file, None)
+    What is merely out of the ordinary is told and stops nothing.
+    """
+    from bsti_submit.cli import output
+    from bsti_submit.clinical.record import accept
+    from bsti_submit.clinical.sources.json_file import read
+
+    output.set_json(as_json)
+    record = accept(read(file))
+    if as_json:
+        notes = [{"level": note.level, "path": note.path, "message": note.text} for note in record.notes]
+        output.write_json({"valid": True, "sha256": record.sha256, "notes": notes})
+        return
+    for note in record.notes:
+        output.say(f"{note.level.capitalize()} {note.path}: {note.text}")
     output.write("The clinical file is in order.")

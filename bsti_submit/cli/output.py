@@ -56,6 +56,13 @@ def write(text: str = "") -> None:
     sys.stdout.flush()
 
 
+def write_document(text: str) -> None:
+    """Write a document that is meant for a file, such as a CSV: UTF-8 and its own line ends, whatever the console."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
 def say(text: str = "") -> None:
     """Tell a person something that is not the result."""
     sys.stderr.write(text + "\n")
@@ -94,6 +101,7 @@ def tell_error(error: BstiError) -> None:
                     "details": list(error.details),
                     "hint": error.hint,
                     "exit_code": int(error.exit_code),
+                    **({"problems": [dict(problem) for problem in error.problems]} if error.problems else {}),
                 }
             }
         )

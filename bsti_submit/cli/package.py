@@ -38,6 +38,7 @@ def package(
 
     output.set_json(as_json)
     settings = wiring.start()
+    contributor = wiring.contributor(settings.contributor)
     rules = wiring.profile(settings, profile)
     file = flow.require_clinical(clinical)
     if out is not None and out.exists():
@@ -57,9 +58,7 @@ def package(
         tag = prepared.tag(chosen.numbers)
         choices = chosen.choices(wiring.refs(leave_out))
         try:
-            built = build_and_keep(
-                outbox, tag, prepared, work, choices, chosen.index, record, key, emit, flow.contributor(settings)
-            )
+            built = build_and_keep(outbox, tag, prepared, work, choices, chosen.index, record, key, emit, contributor)
         except CaseHeldError as error:
             if as_json:
                 output.write_json({"case_id": None, "instances": output.instances_json(error.reports)})

@@ -162,7 +162,7 @@ class RowPreparer:
                 record,
                 self.key,
                 emit,
-                flow.contributor(self.settings),
+                wiring.contributor(self.settings.contributor),
                 after=earlier,
             )
         return of_case(report, self.outbox.get(built.package.case_id))

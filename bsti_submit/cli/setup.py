@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -36,12 +37,16 @@ def setup(
     settings = load_settings()
     make_home(settings.home)
     if site is not None:
-        read_site_file(site)
+        stated = read_site_file(site).get("contributor")
+        wiring.contributor(stated if isinstance(stated, dict) else {})
         part = settings.site_file.with_suffix(".part")
         part.write_bytes(site.read_bytes())
         part.replace(settings.site_file)
         settings = load_settings()
         write("The site's settings are in place.")
+    credited = json.loads(wiring.contributor(settings.contributor) or b"{}").get(
+        "credit", "nobody is named in the site file"
+    )
     write(f"Registry:  {settings.registry or 'not set: name it in the site file, or set BSTI_REGISTRY'}")
     write(f"Nation:    {settings.nation}")
     write(f"Profile:   {settings.profile}")
@@ -49,6 +54,7 @@ def setup(
     write(
         f"Site key:  {'in ' + key.source if key.kept else 'none yet: run this at a terminal, or set BSTI_SITE_KEY_FILE'}"
     )
+    write(f"Credit:    {credited}")
     token = find_token(settings.registry, wiring.environment())
     write(f"Token:     {'from ' + token.source if token else 'none yet: type bsti-submit login'}")
     if not settings.registry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -120,6 +121,34 @@ def outbox(settings: Settings) -> Iterator[Outbox]:
 
     with Outbox(settings.home) as opened:
         yield opened
+
+
+def contributor(stated: Mapping[str, object]) -> bytes:
+    """Return who wants the credit, as it is sent in a field of its own; empty where the site does not say.
+
+    Parameters
+    ----------
+    stated
+        The table ``contributor`` of the site file.
+
+    Raises
+    ------
+    SettingsError
+        If the site file's contributor is not as it must be.
+    """
+    if not stated:
+        return b""
+    from bsti_submit.clinical.credit import read_contributor
+
+    try:
+        found = read_contributor(stated)
+    except InputError as error:
+        raise SettingsError(
+            "The contributor in the site file is not as it must be.",
+            details=error.details,
+            hint="Correct [contributor] in the site file, then: bsti-submit setup SITE.toml",
+        ) from None
+    return json.dumps(found.data(), ensure_ascii=False, sort_keys=True).encode()
 
 
 def registry_address(settings: Settings | None = None) -> str:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from bsti_submit.clinical.structure import Json, Tree
     from bsti_submit.phi import Identified
 
-CAPPED = "is stored as 90+, the class of everyone aged 90 or over."
+CAPPED = "stored as 90+, the class of everyone aged 90 or over."
 _WHOLE = re.compile(r"[+-]?\d{1,6}\Z", re.ASCII)
+_DAYS = re.compile(r"(?<=\d)\s*(?:d|days?)\Z", re.IGNORECASE)
 _ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})\Z", re.ASCII)
 _UK_DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})\Z", re.ASCII)
 _WORD_DATE = re.compile(r"(\d{1,2})[ -]?([A-Za-z]{3,9})[ -]?(\d{4}|\d{2})\Z", re.ASCII)
@@ -43,6 +44,7 @@ RESULTS = {
     "pos": "positive",
     "positive": "positive",
     "detected": "positive",
+    "positiveatthelimitofdetection": "positive",
     "neg": "negative",
     "negative": "negative",
     "notdetected": "negative",
@@ -57,6 +59,9 @@ RESULTS = {
     "pending": "pending",
 }
 """How laboratories put an RT-PCR result, folded → the form's word."""
+_REPEAT = frozenset({"void", "failed", "insufficient"})
+REPEAT = Note("notice", "rt_pcr", "a test that failed counts as indeterminate; if it was repeated, add the repeat too.")
+_VIRUS = re.compile(r"sars[- ]?cov[- ]?2|rna|covid[- ]?19|virus|\(|\)", re.IGNORECASE)
 SPECIMENS = {
     "upper": "upper-respiratory",
     "nose": "upper-respiratory",
@@ -204,7 +209,7 @@ def read_days(text: str, path: str, index_date: Identified[date] | None = None) 
     ProblemError
         ``E-DAY``.
     """
-    cleaned = text.strip()
+    cleaned = _DAYS.sub("", text.strip())
     if _WHOLE.match(cleaned):
         return int(cleaned)
     typed = _read_date(cleaned)
@@ -258,6 +263,15 @@ def read_choice(text: str, path: str, words: dict[str, str] | None = None) -> st
     raise complaint("E-CHOICE", path.replace("[]", ""), f"choose one of: {', '.join(choices)}.")
 
 
+def _folded_result(text: str) -> str:
+    return re.sub(r"[^a-z]", "", _VIRUS.sub("", text.casefold()))
+
+
+def result_notes(texts: list[str]) -> tuple[Note, ...]:
+    """Return what to tell about some results: that one which failed says nothing."""
+    return (REPEAT,) if any(_folded_result(text) in _REPEAT for text in texts) else ()
+
+
 def read_result_word(text: str, path: str) -> str:
     """Read an RT-PCR result as laboratories put it.
 
@@ -266,7 +280,7 @@ def read_result_word(text: str, path: str) -> str:
     ProblemError
         ``E-CHOICE``; a lateral flow test is told apart.
     """
-    folded = re.sub(r"[^a-z]", "", text.casefold())
+    folded = _folded_result(text)
     if folded in RESULTS:
         return RESULTS[folded]
     if any(word in folded for word in _LATERAL_FLOW):

@@ -91,58 +91,29 @@ LABELS: dict[str, str] = {
 
 EXPLAIN: dict[str, str] = {
     "index_imaging": "The kind of study that this case is about: CT, CXR (a radiograph) or MR.",
-    "age": (
-        "Completed years on the day of the imaging. 90 and over are stored together as 90+. Type u if it "
-        "is not known, w if it may not be shared."
-    ),
-    "sex": (
-        "M, F or O (other), as the hospital record has it. Numbers are refused because codes differ between systems."
-    ),
-    "symptom_onset": (
-        "How many days after the first symptom the images were taken; negative if before. Type a date and "
-        "it is turned into days and forgotten. Type none for a patient without symptoms."
-    ),
-    "white_cell_count": (
-        "The total white cell count nearest to the imaging. Add the unit if it is not x10^9/L, and the "
-        "sample day as @-1 (one day before the imaging), @0 or a date."
-    ),
-    "crp": (
-        "The CRP nearest to the imaging. Add the unit if it is not mg/L, and the sample day as @-1, @0 or "
-        "a date. Type <5 if the laboratory did."
-    ),
-    "po2": (
-        "The oxygen pressure of a blood gas, not a saturation: value, unit, sample and FiO2, such as 8.3 "
-        "kPa arterial 0.28. Type nd if no blood gas was taken."
-    ),
-    "po2.sample": (
-        "Where the blood gas came from. A venous pO2 says little about oxygenation, so it must be told apart."
-    ),
-    "po2.fio2": (
-        "The fraction of inspired oxygen when the sample was taken: 0.21 or air, 0.28, or 28%. A flow in "
-        "litres belongs to SpO2."
-    ),
-    "spo2": ("Oxygen saturation by pulse oximeter in per cent, with the oxygen given: 91 air, 94 0.28, or 94 2 l/min."),
-    "indication": "Why the imaging was asked for. Choose a number; other asks for a few words.",
-    "indication.text": ("Up to 120 characters, without names, dates, numbers or places that could identify anybody."),
-    "rt_pcr": "The RT-PCR result for this illness. Lateral flow tests do not count.",
-    "rt_pcr.tests": (
-        "Each test and its sample day: neg -4, pos +1 means negative four days before the imaging and "
-        "positive one day after. Add upper, lower or saliva for the specimen."
-    ),
-    "prior_imaging": (
-        "Earlier chest imaging of this patient and how many days before: CXR 4, CT 400. Add the earlier "
-        "case id if it was sent to the registry."
-    ),
+    "age": "Completed years on the day of imaging; 90 and over are stored as 90+.",
+    "sex": "As the hospital record has it; numbers are refused, for their codes differ.",
+    "symptom_onset": "Days from first symptom to imaging, or its date, which is not stored.",
+    "white_cell_count": "The total count nearest to the imaging, its unit if another, and @day.",
+    "crp": "The CRP nearest to the imaging; keep a < or > that the laboratory gave.",
+    "po2": "The oxygen pressure of a blood gas, not a saturation, and what was breathed.",
+    "po2.sample": "A venous pO2 says little about oxygenation, so it must be told apart.",
+    "po2.fio2": "The fraction of oxygen breathed: air is 0.21. A flow belongs to SpO2.",
+    "spo2": "Saturation by pulse oximeter in %, with the oxygen: air, 0.28 or 2 l/min.",
+    "indication": "Why the imaging was asked for; other asks for a few words.",
+    "indication.text": "Up to 120 characters without names, dates, numbers or places.",
+    "rt_pcr": "The result for this illness, all tests together; lateral flow does not count.",
+    "rt_pcr.tests": "neg -4: negative 4 days before imaging; add upper, lower or saliva.",
+    "prior_imaging": "CXR 4: a radiograph 4 days before; add its case id if it was sent.",
     "reporting": "What the report says of the images.",
-    "reporting.ct_bsti": (
-        "The BSTI category of the CT, as reported. It is a reader's opinion; leave it out if in doubt."
-    ),
-    "reporting.cxr_bsti": "The BSTI category of the radiograph, as reported.",
+    "reporting.ct_bsti": "As the report has it; a reader's opinion, so leave it out if in doubt.",
+    "reporting.cxr_bsti": "As the report has it; a reader's opinion, so leave it out if in doubt.",
     "reporting.severity": "How severe the reporter thought the disease on these images.",
     "outcome": "What became of the patient, if it is known.",
-    "outcome.day": "How many days after the imaging; a date is turned into days and forgotten.",
-    "outcome.itu_admission": "Whether the patient went to intensive care, and whether they were intubated.",
+    "outcome.day": "Days after the imaging, or the date, which is not stored.",
+    "outcome.itu_admission": "Was the patient in intensive care, and was the patient intubated?",
 }
+"""What ``?`` shows: one line of a terminal of 80 columns each."""
 
 INDICATIONS: dict[str, str] = {
     "suspected-covid-diagnosis": "Suspected COVID-19: diagnosis or triage",

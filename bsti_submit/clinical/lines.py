@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.clinical import entry, units
 from bsti_submit.clinical.form import CHOICES, QUANTITIES
-from bsti_submit.clinical.problem import ProblemError
+from bsti_submit.clinical.problem import Note, ProblemError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _VALUE = re.compile(r"([<>=\u2264\u2265]*\s*[+-]?[\d.,]+)\s*(.*)\Z", re.ASCII | re.DOTALL)
 _MMHG = re.compile(r"mm\s*\[?hg\]?", re.IGNORECASE)
+_PRESSURE = re.compile(r"kpa|mm\s*\[?hg", re.IGNORECASE)
 _FLOW = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:l|lpm|l/min|litres?(?: per minute)?)\Z", re.IGNORECASE | re.ASCII)
 _DAY = r"[+-]?\d[\d/.-]*(?:[ -][A-Za-z]{3,9}[ -]\d{2,4})?"
 _TEST = re.compile(rf"([A-Za-z][A-Za-z ]*?)\s*[@:]?\s*({_DAY})(?:\s+([A-Za-z-]+))?\Z", re.ASCII)
@@ -114,29 +115,38 @@ def po2(text: str, index_date: Day) -> Tree:
     if entry.read_absent(rest) is not None and day is None:
         return entry.read_result("po2", rest, "")
     value, details = _split_value("po2", _MMHG.sub("mmHg", rest))
-    unit, sample, fio2 = "", "", ""
     if details.startswith("%"):
         raise entry.complaint(
             "E-UNIT",
             "po2",
             "a value in % is a saturation. Give it as SpO2, and nd here if no blood gas was taken.",
         )
-    for word in details.replace("room air", "air").split():
-        folded = word.casefold().rstrip(",;")
+    found: dict[str, str] = {}
+    for word in details.casefold().replace("room air", "air").split():
+        folded = word.rstrip(",;")
         if folded in _SAMPLES or folded in CHOICES["po2.sample"]:
-            sample = _SAMPLES.get(folded, folded)
+            name, folded = "sample", _SAMPLES.get(folded, folded)
         elif units.known_unit(folded):
-            unit = folded
-        elif folded not in {"fio2", "on"}:
-            fio2 = folded
-    part = entry.read_result("po2", value, unit or QUANTITIES["po2"].unit)
-    if sample:
-        part["sample"] = sample
-    if fio2:
-        part["fio2"] = entry.read_fio2(fio2, "po2.fio2")
+            name = "unit"
+        elif folded in {"fio2", "on"}:
+            continue
+        else:
+            name = "fio2"
+        if found.setdefault(name, folded) != folded:
+            raise entry.complaint("E-BOTH", "po2", "the unit, the sample or the FiO2 is given twice. Keep one of each.")
+    part = entry.read_result("po2", value, found.get("unit", QUANTITIES["po2"].unit))
+    if "sample" in found:
+        part["sample"] = found["sample"]
+    if "fio2" in found:
+        part["fio2"] = entry.read_fio2(found["fio2"], "po2.fio2")
     if day is not None:
         part["day"] = day
     return part
+
+
+def names_unit(text: str) -> bool:
+    """Whether a blood gas was given with its unit."""
+    return bool(_PRESSURE.search(text))
 
 
 def sample(text: str) -> str:
@@ -221,6 +231,12 @@ def tests(text: str, index_date: Day) -> list[Json]:
             test["specimen"] = entry.read_specimen(found[3], place)
         made.append(test)
     return made
+
+
+def test_notes(text: str) -> tuple[Note, ...]:
+    """Return what to tell about RT-PCR tests that were read."""
+    found = [_TEST.match(item) for item in _items(text)]
+    return entry.result_notes([match[1] for match in found if match])
 
 
 def priors(text: str, index_date: Day) -> list[Json]:

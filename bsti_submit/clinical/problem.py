@@ -13,7 +13,7 @@ from bsti_submit.errors import BstiError, HeldError, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HELD_CODES = frozenset({"E-AGE-DIFFERS", "E-SEX-DIFFERS", "E-SUFFIX", "E-INDEX-MODALITY"})
+HELD_CODES = frozenset({"E-AGE-DIFFERS", "E-SEX-DIFFERS", "E-DAY-DIFFERS", "E-SUFFIX", "E-INDEX-MODALITY"})
 """The wrong-patient guard: the record and the images may be of two people, so the case is held, exit 3."""
 
 CHECK_HINT = "Correct the lines above and try again. 'bsti-submit clinical schema' describes every field."
@@ -46,6 +46,11 @@ class Problem:
     def held(self) -> bool:
         """Whether this is a doubt about whose record it is, rather than a mistake in it."""
         return self.code in HELD_CODES
+
+    def data(self) -> dict[str, object]:
+        """Return it for a program: code, path and message, and the hint where there is one."""
+        told: dict[str, object] = {"code": self.code, "path": self.path, "message": self.message}
+        return {**told, "hint": self.hint} if self.hint else told
 
     @property
     def group(self) -> str:
@@ -96,11 +101,13 @@ def error_for(problems: Sequence[Problem], *, subject: str = "The clinical recor
     details = tuple(
         line for problem in problems for line in (str(problem), *([f"  {problem.hint}"] if problem.hint else []))
     )
+    data = tuple(problem.data() for problem in problems)
     if all(problem.held for problem in problems):
-        return HeldError(f"{subject} does not match the images.", hint=HELD_HINT, details=details)
+        return HeldError(f"{subject} does not match the images.", hint=HELD_HINT, details=details, problems=data)
     count = len(problems)
     return InputError(
         f"{subject} has {count} {'thing' if count == 1 else 'things'} to correct.",
         hint=CHECK_HINT,
         details=details,
+        problems=data,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from bsti_submit.clinical import entry, lines
+from bsti_submit.clinical import entry, lines, units
 from bsti_submit.clinical.form import (
     ABSENT_KEYS,
     ABSENT_LABELS,
@@ -22,6 +22,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, ProblemError
 from bsti_submit.clinical.screen import screen_text
+from bsti_submit.clinical.wording import FORMULA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,6 +193,8 @@ def _indication(context: Context) -> list[Question]:
 
     def words(text: str, part: Tree) -> Reading:
         tidied = entry.read_text(text)
+        if units.is_formula(tidied):
+            raise entry.complaint("E-FORMULA", "indication.text", FORMULA)
         if problem := screen_text(tidied, "indication.text", context):
             raise ProblemError(problem)
         return {**part, "text": tidied}, ()
@@ -225,7 +228,7 @@ def _rt_pcr(context: Context) -> list[Question]:
         Question(
             "rt_pcr.tests",
             "Each test with its sample day (Enter to leave out)",
-            _setting("tests", lambda text: lines.tests(text, context.index_date)),
+            lambda text, part: ({**part, "tests": lines.tests(text, context.index_date)}, lines.test_notes(text)),
             applies=lambda answers: answers.get("rt_pcr", {}).get("status") not in {"not-done", "unknown"},
             example="neg -4, pos +1: negative 4 days before, positive 1 day after imaging",
             optional=True,

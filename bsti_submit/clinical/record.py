@@ -15,8 +15,9 @@ import rfc8785
 
 from bsti_submit.clinical import rules
 from bsti_submit.clinical.facts import SUFFIX_LENGTH
+from bsti_submit.clinical.field_names import NAMELESS
 from bsti_submit.clinical.problem import Note, Problem, error_for
-from bsti_submit.clinical.structure import NAMELESS, plain_tree, schema_text, structural_problems, tidy
+from bsti_submit.clinical.structure import plain_tree, schema_text, structural_problems, tidy
 
 if TYPE_CHECKING:
     from bsti_submit.clinical.facts import Context

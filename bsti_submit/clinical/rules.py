@@ -20,7 +20,8 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, Problem
 from bsti_submit.clinical.screen import screen_text
-from bsti_submit.clinical.units import agrees, plain
+from bsti_submit.clinical.units import agrees, is_formula, plain
+from bsti_submit.clinical.wording import FORMULA, NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,10 @@ class Doubt(NamedTuple):
 
 
 def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
-    """Return what rules S1, S2, S3, S6, S7 and S8, and the days, find wrong."""
+    """Return what rules S1, S2, S3, S6, S7 and S8, the days, and some things beside them find wrong."""
     return (
+        *_nothing_below_zero(tree),
+        *_details_without_value(tree),
         *_po2_possible(tree),
         *_pcr_status(tree),
         *_indication(tree, context),
@@ -158,6 +161,21 @@ def _po2_possible(tree: Tree) -> Iterator[Problem]:
         )
 
 
+def _nothing_below_zero(tree: Tree) -> Iterator[Problem]:
+    """Refuse ``<0``: no value is meant by it."""
+    for metric in LAB_METRICS:
+        part = _part(tree, metric)
+        if part.get("comparator") == "<" and _number(part.get("value")) == 0:
+            yield Problem("E-RANGE", metric, "less than 0 is not possible. Check the value on the report.")
+
+
+def _details_without_value(tree: Tree) -> Iterator[Problem]:
+    """Refuse the day or oxygen of a saturation that is absent; the schema sees to this for the other metrics."""
+    spo2 = _part(tree, "spo2")
+    if "absent" in spo2 and len(spo2) > 1:
+        yield Problem("E-NO-VALUE", "spo2", NO_VALUE)
+
+
 def _pcr_status(tree: Tree) -> Iterator[Problem]:
     """S2."""
     rt_pcr = _part(tree, "rt_pcr")
@@ -175,9 +193,11 @@ def _pcr_status(tree: Tree) -> Iterator[Problem]:
 
 
 def _indication(tree: Tree, context: Context | None) -> Iterator[Problem]:
-    """S3."""
+    """S3, and what a spreadsheet would take for a formula."""
     text = _part(tree, "indication").get("text")
-    if isinstance(text, str) and (problem := screen_text(text, "indication.text", context)):
+    if isinstance(text, str) and is_formula(text):
+        yield Problem("E-FORMULA", "indication.text", FORMULA)
+    elif isinstance(text, str) and (problem := screen_text(text, "indication.text", context)):
         yield problem
 
 
@@ -274,9 +294,9 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
     lived, since = context.days_lived, context.days_since
     for path, day in _each_day(tree):
         if lived is not None and -day > lived:
-            yield Problem("E-DAY", path, "this is before the patient was born. Check the day and the patient.")
+            yield Problem("E-DAY-DIFFERS", path, "this is before the patient was born. Check the day and the patient.")
         if since is not None and day > max(since, 0):
-            yield Problem("E-DAY", path, "this day has not come yet. Check the day and the patient.")
+            yield Problem("E-DAY-DIFFERS", path, "this day has not come yet. Check the day and the patient.")
 
 
 def _extremes(tree: Tree) -> Iterator[Doubt]:

@@ -7,13 +7,14 @@ ours come from the table in `wording`, by path and keyword.
 from __future__ import annotations
 
 import json
-import re
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bsti_submit.clinical import units
+from bsti_submit.clinical.field_names import meant, shown_name
 from bsti_submit.clinical.form import QUANTITIES
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
 from bsti_submit.clinical.wording import word
@@ -26,10 +27,8 @@ Json: TypeAlias = "bool | int | float | Decimal | str | list[Json] | dict[str, J
 Tree: TypeAlias = "dict[str, Json]"
 
 SCHEMA_VERSION = "1.0"
-NAMELESS = "(unnamed)"
 MAX_DEPTH = 8
 MAX_ITEMS = 200
-_SIMPLE_NAME = re.compile(r"[A-Za-z_]{1,40}\Z")
 _TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "})
 
 
@@ -64,11 +63,6 @@ def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_exact_schema())
-
-
-def shown_name(name: object) -> str:
-    """Return a field's name for a message, or a stand-in if it may be free text."""
-    return name if isinstance(name, str) and _SIMPLE_NAME.match(name) else NAMELESS
 
 
 def plain_tree(raw: object) -> tuple[Json, tuple[Problem, ...]]:
@@ -151,6 +145,8 @@ def tidy(tree: Json) -> tuple[Json, tuple[Note, ...]]:
             entry["unit"] = units.fold_case(metric, unit)
             if entry["unit"] != unit:
                 notes.append(Note("notice", metric, f"the unit is stored as {entry['unit']}."))
+            if entry.get("reported") == {"value": entry.get("value"), "unit": entry["unit"]}:
+                del entry["reported"]  # it says nothing more
     indication = tree.get("indication")
     if isinstance(indication, dict) and isinstance(text := indication.get("text"), str):
         indication["text"] = tidy_text(text)
@@ -197,9 +193,12 @@ def _translate(error: Any) -> Iterator[Problem]:
     keyword: str = error.validator
     instance = error.instance
     if keyword == "additionalProperties":
+        known = error.schema["properties"]
         for name in instance:
-            if name not in error.schema["properties"]:
-                yield word(key, keyword, _join(path, shown_name(name)), instance)
+            if name not in known:
+                problem = word(key, keyword, _join(path, shown_name(name)), instance)
+                likely = meant(name, known)
+                yield replace(problem, hint=f"Did you mean {likely}?") if likely else problem
     elif keyword == "required":
         for name in error.validator_value:
             if name not in instance:
@@ -225,9 +224,9 @@ def _without_echoes(problems: list[Problem]) -> list[Problem]:
     return [
         problem
         for problem in problems
-        if not (problem.code == "E-NO-VALUE" and problem.path in missing | both)
+        if not (problem.code in {"E-NO-VALUE", "E-TEXT"} and problem.path in missing | both)
         and not (problem.code == "E-RANGE" and problem.group in wrong)
-        and not (problem.code in {"E-BOTH", "E-REQUIRED"} and problem.path in bare)
+        and not (problem.code != "E-TYPE" and problem.path in bare)
     ]
 
 

@@ -152,6 +152,18 @@ def agrees(value: Decimal, reported: Decimal, unit: str, canonical: str) -> bool
     return abs(reported * factor - value) <= (tolerance if unit != canonical else Decimal(0))
 
 
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet could take a text for a formula. A number with a sign is none."""
+    return text.startswith(("=", "+", "@", "\t")) and not _NUMBER.match(text.strip())
+
+
+def decimal_comma(text: str) -> str:
+    """Return a number that was written with a decimal comma as it ought to be, ``6.4`` for ``6,4``; else nothing."""
+    cleaned = text.strip()
+    comma = _DECIMAL_COMMA.match(cleaned) if len(cleaned) <= MAX_DIGITS else None
+    return f"{comma[1]}.{comma[2]}" if comma else ""
+
+
 def read_number(text: str, path: str) -> Decimal:
     """Read a decimal with a full stop.
 
@@ -176,8 +188,7 @@ def read_number(text: str, path: str) -> Decimal:
                 f"commas are not accepted in numbers. If you mean {without}, write {without}.",
             )
         )
-    if (comma := _DECIMAL_COMMA.match(cleaned)) and len(cleaned) <= MAX_DIGITS:
-        better = f"{comma[1]}.{comma[2]}"
+    if better := decimal_comma(cleaned):
         raise ProblemError(Problem("E-NUMBER", path, f"use a full stop, not a comma: {better}"))
     raise ProblemError(Problem("E-NUMBER", path, "this is not a number. Give digits with a full stop, such as 6.4."))
 

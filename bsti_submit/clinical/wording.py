@@ -35,11 +35,12 @@ UNKNOWN_FIELD = (
     "Clinical metrics must not carry names, dates or identifiers."
 )
 RANGE_ADVICE = "Check the value and the unit on the report."
+FORMULA = "may not begin with =, + or @, or a tab: it could be a formula."
 FIO2 = "FiO2 is a fraction from 0.21 (air) to 1.00; 28% is 0.28. A flow in litres belongs to SpO2."
 _REASONS = units.either(tuple(ABSENT_LABELS))
 _MISSING = f'missing. Give a value or say why not with "absent": {_REASONS}.'
 _BOTH = 'has both a value and "absent". Keep one.'
-_NO_VALUE = "has details such as a unit or a day, but no value for them. Give the value or remove them."
+NO_VALUE = "has details such as a unit or a day, but no value for them. Give the value or remove them."
 _ABSENT = f'"absent" is one of {_REASONS}.'
 _ABSENT_DEMOGRAPHIC = f'"absent" is {units.either(DEMOGRAPHIC_ABSENT)} here.'
 _TEXT = (
@@ -100,7 +101,7 @@ def _table() -> dict[tuple[str, str], Wording]:
         table[metric, "not:value+absent"] = Wording("E-BOTH", _BOTH)
         table[f"{metric}.unit", "dependentRequired"] = Wording("E-UNIT", units.unit_missing(quantity.unit), 1)
         table[f"{metric}.unit", "const"] = Wording("E-UNIT", "", 1)
-        table[f"{metric}.value", "dependentRequired"] = Wording("E-NO-VALUE", _NO_VALUE, 1)
+        table[f"{metric}.value", "dependentRequired"] = Wording("E-NO-VALUE", NO_VALUE, 1)
         table[f"{metric}.value", "minimum"] = Wording("E-RANGE", "", 1)
         table[f"{metric}.value", "maximum"] = Wording("E-RANGE", "", 1)
         table[f"{metric}.value", "type"] = Wording(
@@ -202,6 +203,8 @@ def word(key: str, keyword: str, path: str, instance: object) -> Problem:
         return Problem(row.code, place, _sex(instance, row.text))
     if metric in QUANTITIES and last == "unit" and keyword == "const":
         return Problem(row.code, place, _unit(metric, instance))
+    if row.code == "E-NUMBER" and isinstance(instance, str) and (better := units.decimal_comma(instance)):
+        return Problem(row.code, place, f"use a full stop, not a comma, and no quotes: {better}")
     if metric in QUANTITIES and last == "value" and row.code == "E-RANGE" and isinstance(instance, int | Decimal):
         return out_of_range(metric, Decimal(instance))
     return Problem(row.code, place, row.text.replace("{{", "{").replace("}}", "}"))

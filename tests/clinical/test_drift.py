@@ -172,6 +172,7 @@ def test_texts_for_the_screen_are_ascii():
     for question in questions(BARE):
         texts += [question.title, question.example, *question.choices]
     assert all(text.isascii() for text in texts)
+    assert all(len(f"  {text}") < 80 for text in form.EXPLAIN.values())
     assert all(len(line) <= 80 for question in questions(BARE) for line in (question.title, *question.choices))
 
 

@@ -102,7 +102,7 @@ def test_two_good_rows_give_the_same_records_as_json():
     assert [row.record.data for row in manifest.require_valid()] == [entered(CT_RECORD), entered(CXR_RECORD)]
     assert [row.number for row in manifest.rows] == [2, 3]
     assert [note.text for note in manifest.rows[1].record.notes] == [
-        "is stored as 90+, the class of everyone aged 90 or over."
+        "stored as 90+, the class of everyone aged 90 or over."
     ]
 
 

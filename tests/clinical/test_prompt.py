@@ -154,6 +154,9 @@ WRONG_ANSWERS = {
     "a rare CRP typed by mistake": (8, ["612 mg/L @0", "61.2"], "612 mg/L is a rare CRP"),
     "mmHg without saying so": (9, ["62 arterial 0.28", ""], "62 kPa is not possible breathing FiO2 0.28"),
     "a saturation": (9, ["91%"], "a value in % is a saturation"),
+    "two samples": (9, ["8.3 arterial venous"], "is given twice"),
+    "two oxygen fractions": (9, ["8.3 arterial 0.28 0.30"], "is given twice"),
+    "a formula": (3, ["12", "+1 cough", "<"], "it could be a formula"),
     "a flow for a blood gas": (9, ["8.3 arterial 10L"], "A flow in litres belongs to SpO2"),
     "a fraction for SpO2": (10, ["0.91"], "This looks like a fraction"),
     "no earlier imaging though it goes along": (11, ["no"], "an earlier study goes along"),
@@ -215,8 +218,21 @@ def test_a_suspicious_value_is_typed_again(place, typed, rule):
 
 
 def test_a_pressure_without_oxygen_is_typed_again():
-    lines = [*WHOLE_CASE[:9], "21 arterial @0", "", "21", *WHOLE_CASE[10:]]
+    lines = [*WHOLE_CASE[:9], "21 arterial @0", "", "21 kPa", *WHOLE_CASE[10:]]
     assert run(*lines)[0].data["confirmed"] == ["po2-no-fio2"]
+
+
+def test_a_pressure_without_oxygen_is_typed_again_with_its_unit():
+    lines = [*WHOLE_CASE[:9], "62 arterial @0", "", "62", *WHOLE_CASE[9:]]
+    record, screen = run(*lines)
+    assert record.data == CT_RECORD
+    assert "The unit is missing, so the question is asked again." in screen.text
+
+
+def test_a_line_that_the_terminal_cannot_decode_is_asked_again():
+    record, screen = run(*insert(WHOLE_CASE, 7, UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "no")))
+    assert record.data == CT_RECORD
+    assert "characters that cannot be read" in screen.text
 
 
 def test_a_prefilled_child_is_confirmed_too():
@@ -253,8 +269,8 @@ def test_every_question_explains_itself():
     lines = [line for answer in WHOLE_CASE for line in ("?", answer)]
     record, screen = run(*lines)
     assert record.data == CT_RECORD
-    assert "It is not stored." in screen.text
-    assert "Lateral flow tests do not count." in screen.text
+    assert "not stored" in screen.text
+    assert "lateral flow does not count." in screen.text
 
 
 def test_dates_become_days_and_are_dropped():

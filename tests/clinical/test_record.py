@@ -198,12 +198,14 @@ def test_a_prior_that_was_not_chosen_stays_behind():
         ),
     ],
 )
-def test_a_day_that_has_not_come_is_refused(facts, members, path):
+def test_a_day_that_has_not_come_holds_the_case(facts, members, path):
     result = validate(change(CT_RECORD, **members), facts)
-    assert [(problem.code, problem.path) for problem in result] == [("E-DAY", path)]
+    assert [(problem.code, problem.path) for problem in result] == [("E-DAY-DIFFERS", path)]
+    with pytest.raises(HeldError):
+        accept(change(CT_RECORD, **members), facts)
 
 
-def test_a_day_before_birth_is_refused():
+def test_a_day_before_birth_holds_the_case():
     facts = context(birth_date=context().index_date, age=header_age(0))
     record = change(CT_RECORD, age={"value": 0}, confirmed=["age-under-18"])
     assert {problem.path for problem in validate(record, facts)} == {
@@ -211,6 +213,8 @@ def test_a_day_before_birth_is_refused():
         "prior_imaging.studies[0].days_before",
         "symptom_onset.value",
     }
+    with pytest.raises(HeldError):
+        accept(record, facts)
 
 
 def test_case_ids_are_stored_in_their_usual_form(facts):

@@ -7,11 +7,13 @@ these are told apart here and become problems with a place.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.problem import Problem, error_for
+from bsti_submit.clinical.sources.text import read_utf8
 from bsti_submit.clinical.structure import BadNumber, RepeatedNames
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ from bsti_submit.errors import InputError
 MAX_BYTES = 256 * 1024
 """A full record is about 2 kB."""
 MAX_NUMBER_LENGTH = 40
-_BOM = b"\xef\xbb\xbf"
+_SPLIT_NUMBER = re.compile(r"(-?\d{1,9}),(\d{1,9})(?![\d.])", re.ASCII)
 
 
 def parse(data: bytes) -> object:
@@ -45,10 +47,9 @@ def parse(data: bytes) -> object:
     """
     if len(data) > MAX_BYTES:
         raise _error("E-FILE", "the file is larger than 256 KiB; a clinical record is about 2 kB.")
-    try:
-        text = data.removeprefix(_BOM).decode("utf-8")
-    except UnicodeDecodeError:
-        raise _error("E-FILE", "the file is not UTF-8 text. Save it as UTF-8 and try again.") from None
+    text = read_utf8(data)
+    if text is None:
+        raise _error("E-FILE", "the file is not UTF-8 text. Save it as UTF-8 and try again.")
     if not text.strip():
         raise _error("E-JSON", "the file is empty.")
     try:
@@ -96,8 +97,9 @@ def _object(pairs: list[tuple[str, object]]) -> RepeatedNames:
 
 def _advice(text: str, position: int) -> str:
     before = text[max(position - 12, 0) : position].rstrip()
-    if before[-1:].isdigit() and text[position : position + 1] == ",":
-        return "Numbers take a full stop, not a comma."
+    for number in _SPLIT_NUMBER.finditer(text, max(position - 12, 0), position + 12):
+        if number.start(2) == position:
+            return f"Numbers take a full stop, not a comma: {number[1]}.{number[2]}"
     following = text[position : position + 3]
     if following.startswith("'"):
         return 'Names and words stand in double quotes: "...".'

@@ -15,6 +15,7 @@ from bsti_submit.clinical.problem import Problem, error_for
 from bsti_submit.clinical.record import ClinicalRecord, accept, suffix_form_problem, validate
 from bsti_submit.clinical.screen import screen_reference
 from bsti_submit.clinical.sources.row import ADDED_COLUMNS, COLUMNS, RowReader, column_of
+from bsti_submit.clinical.sources.text import read_utf8
 from bsti_submit.errors import InputError
 from bsti_submit.phi import Identified
 
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 MAX_BYTES = 64 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,10 @@ class RowProblem:
     row: int
     column: str
     problem: Problem
+
+    def data(self) -> dict[str, object]:
+        """Return it for a program."""
+        return {"row": self.row, "column": self.column, **self.problem.data()}
 
     def __str__(self) -> str:
         where = f"row {self.row}, {self.column}" if self.column else f"row {self.row}"
@@ -104,12 +108,13 @@ class Manifest:
         bad = len({problem.row for problem in self.problems})
         raise InputError(
             f"{bad} of {self.count} rows of the manifest must be corrected. Nothing was sent.",
-            hint="Correct them and try again, or leave them out with --skip-invalid.",
+            hint="Correct them and try again. bsti-submit batch --skip-invalid leaves such rows out.",
             details=tuple(
                 line
                 for found in self.problems
                 for line in (str(found), *([f"  {found.problem.hint}"] if found.problem.hint else []))
             ),
+            problems=tuple(found.data() for found in self.problems),
         )
 
 
@@ -242,10 +247,9 @@ def parse(data: bytes, context: Context | None = None) -> Manifest:
 def _records(data: bytes) -> Iterator[list[str]]:
     if len(data) > MAX_BYTES:
         raise _refuse("E-FILE", "the manifest is larger than 64 MiB. Split it.")
-    try:
-        text = data.removeprefix(_BOM).decode("utf-8")
-    except UnicodeDecodeError:
-        raise _refuse("E-FILE", "the manifest is not UTF-8 text. Save it as 'CSV UTF-8'.") from None
+    text = read_utf8(data)
+    if text is None:
+        raise _refuse("E-FILE", "the manifest is not UTF-8 text. Save it as 'CSV UTF-8'.")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 0
     try:
@@ -260,28 +264,29 @@ def _records(data: bytes) -> Iterator[list[str]]:
 
 
 def _check_header(header: list[str], raw: list[str]) -> None:
-    lines: list[str] = []
     if len(raw) == 1 and raw[0].count(";") > len(COLUMNS) // 2:
         raise _refuse("E-HEADER", "the columns are separated by semicolons. Save the sheet as CSV with commas.")
     known = (*COLUMNS, *ADDED_COLUMNS)
-    lines += [f"E-HEADER {name}: this column is missing." for name in COLUMNS if name not in header]
+    found = [Problem("E-HEADER", name, "this column is missing.") for name in COLUMNS if name not in header]
     # A wrong name may be anything, so only its place is told.
-    lines += [
-        f"E-HEADER column {place}: this column is not part of a manifest."
+    found += [
+        Problem("E-HEADER", f"column {place}", "this column is not part of a manifest.")
         for place, name in enumerate(header, start=1)
         if name not in known
     ]
-    lines += [f"E-HEADER {name}: this column occurs twice." for name in known if header.count(name) > 1]
-    if lines:
+    found += [Problem("E-HEADER", name, "this column occurs twice.") for name in known if header.count(name) > 1]
+    if found:
         raise InputError(
             "The header of the manifest (row 1) is not as it must be.",
             hint="'bsti-submit manifest init' writes the right header.",
-            details=tuple(lines),
+            details=tuple(map(str, found)),
+            problems=tuple(problem.data() for problem in found),
         )
 
 
 def _refuse(code: str, message: str) -> InputError:
-    return InputError("The manifest cannot be read.", details=(f"{code}: {message}",))
+    problem = Problem(code, "", message)
+    return InputError("The manifest cannot be read.", details=(str(problem),), problems=(problem.data(),))
 
 
 def _repeats(row: Row, seen: dict[str, dict[str, int]]) -> list[RowProblem]:

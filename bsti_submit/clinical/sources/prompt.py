@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
-from bsti_submit.clinical import rules
+from bsti_submit.clinical import lines, rules
 from bsti_submit.clinical.problem import Problem, ProblemError, error_for
 from bsti_submit.clinical.questions import GROUPS, REASONS, questions
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, suffix_problem, validate
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SUFFIX_ATTEMPTS = 3
 MAX_LINE = 500
 DRAFT_VERSION = "clinical-draft/1.0"
+UNIT_AGAIN = "po2-no-fio2"
+"""The doubt that a wrong unit is the likeliest cause of."""
 _BACK, _HELP = "<", "?"
 
 
@@ -181,7 +183,10 @@ class _Dialogue:
             If ``<`` was typed.
         """
         while True:
-            typed = self._read_line(prompt).strip()
+            try:
+                typed = self._read_line(prompt).strip()
+            except UnicodeDecodeError:
+                typed = "\0"  # bytes that the terminal's encoding does not know
             if typed == _HELP:
                 self._say(f"  {explanation}")
             elif typed == _BACK:
@@ -219,7 +224,7 @@ class _Dialogue:
             self._say("The images hold no hospital number to compare with. Make sure that they are this patient's.")
             return
         wrong = 0
-        explanation = "This makes sure that the sheet before you and the images are of one patient. It is not stored."
+        explanation = "It shows that your sheet and the images are of one patient, and is not stored."
         self._say()
         self._say("Last three characters of the patient's hospital number, from your sheet")
         while wrong < SUFFIX_ATTEMPTS:
@@ -302,7 +307,7 @@ class _Dialogue:
                 self._tell(problem)
             return False
         for note in notes:
-            self._say(f"  The {note.path} {note.text}")
+            self._say(f"  {SHORT_LABELS[question.group]}: {note.text}")
         if part:
             self._answers[question.group] = part
         else:
@@ -326,9 +331,11 @@ class _Dialogue:
         following = self._next()
         if following is not None and following.group == group:
             return
-        for problem in self._group_problems(group):
-            self._tell(problem)
-        if self._group_problems(group):
+        if wrong := self._group_problems(group):
+            for problem in wrong:
+                self._tell(problem)
+            if any(problem.held for problem in wrong):
+                self._say("  Is this the right patient?")
             self._reset(group)
             return
         for doubt in self._doubts(group):
@@ -355,7 +362,8 @@ class _Dialogue:
         self._say(f"  {doubt.text[:1].upper()}{doubt.text[1:]}", "bold")
         if doubt.rule.endswith("-differs"):
             self._say("  Is this the right patient?")
-        self._say("  Type the value again if it is right, or < to change it.")
+        with_unit = " with its unit" if doubt.rule == UNIT_AGAIN else ""
+        self._say(f"  Type the value again{with_unit} if it is right, or < to change it.")
         try:
             typed = self._line("again > ", question.explanation)
         except _Back:
@@ -364,6 +372,9 @@ class _Dialogue:
             again, _ = question.read(typed, {})
         except ProblemError:
             again = {}
+        if doubt.rule == UNIT_AGAIN and again and not lines.names_unit(typed):
+            self._say("  The unit is missing, so the question is asked again.")
+            return False
         same = [self._answers[group].get(name) == again.get(name) for name in ("value", "unit", "comparator")]
         if not all(same):
             self._say("  That is another value, so the question is asked again.")
@@ -416,7 +427,7 @@ class _Dialogue:
             try:
                 typed = self._line(
                     "Number to change, done, or stop > ",
-                    "A number asks that line again; done goes on to the images; stop keeps your answers for later.",
+                    "A number asks that line again; done goes on; stop keeps your answers.",
                 )
             except _Back:
                 self._reset(self._last_group())

@@ -7,7 +7,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from bsti_submit.clinical import entry, units
+from bsti_submit.clinical.form import ABSENT_KEYS
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
+from bsti_submit.clinical.wording import FORMULA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +39,7 @@ REQUIRED_CELLS = (
 )
 
 MAX_CELL = 1000
-_FORMULA = ("=", "+", "@", "\t")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z", re.ASCII)
 _PCR_STATUS = {"nd": "not-done", "u": "unknown", "p": "pending"}
 _UNKNOWN = {"u": "unknown"}
 
@@ -71,6 +71,11 @@ COLUMN_OF: dict[str, str] = {
 """Where in the manifest a part of the record stands, if the column's name differs."""
 
 
+MISSING = (
+    "missing. Give a value or say why not: "
+    + units.either(tuple(f"{key} ({reason})" for key, reason in ABSENT_KEYS.items()))
+    + "."
+)
 INCLUDED = {"included": True, "not-included": False}
 """What may follow ``modality@days_before`` after a colon: whether that study goes along.
 
@@ -127,12 +132,8 @@ class RowReader:
     def check_cells(self) -> None:
         """Refuse formulas (spreadsheet injection), control characters and cells that hold a book."""
         for column, text in self._cells.items():
-            if text.startswith(_FORMULA) and not _NUMBER.match(text.strip()):
-                self._spoil(
-                    column,
-                    "E-FORMULA",
-                    "a cell may not begin with =, + or @, or a tab: it could be a formula.",
-                )
+            if units.is_formula(text):
+                self._spoil(column, "E-FORMULA", FORMULA)
             elif _CONTROL.search(text):
                 self._spoil(column, "E-CELL", "holds a line break or another control character.")
             elif len(text) > MAX_CELL:
@@ -188,7 +189,7 @@ class RowReader:
             if column in REQUIRED_CELLS and not self.cell(column):
                 self.add(
                     column,
-                    Problem("E-REQUIRED", name, "the cell is empty. Give a value, or nd, p, u, w or na."),
+                    Problem("E-REQUIRED", name, MISSING),
                 )
                 continue
             try:
@@ -280,6 +281,7 @@ class RowReader:
             if not at:
                 raise entry.complaint("E-LIST", place, "write result@day, such as negative@-4, joined by ;")
             tests.append({"result": entry.read_result_word(result, place), "day": entry.read_days(day, f"{place}.day")})
+        self.notes.extend(entry.result_notes([item.partition("@")[0] for item in self._list("pcr_tests")]))
         specimens = self._list("pcr_specimens")
         if specimens and len(specimens) != len(tests):
             raise entry.complaint("E-LIST", "rt_pcr.tests", "pcr_specimens must list as many items as pcr_tests.")
