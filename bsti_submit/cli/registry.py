@@ -50,6 +50,9 @@ def serve(
     ] = None,
     rate: Annotated[float, typer.Option(help="Requests a second that one token may make.", min=0.01)] = 100.0,
     burst: Annotated[int, typer.Option(help="Requests that one token may make at once.", min=1)] = 400,
+    chunk: Annotated[
+        int, typer.Option(help="Bytes that a sender is asked to send in one request.", min=64 << 10, max=64 << 20)
+    ] = 8 << 20,
     retention_days: Annotated[
         int | None,
         typer.Option(help="Erase cases this many days after they were received. No period by default.", min=1),
@@ -68,6 +71,7 @@ def serve(
         profiles=profiles,
         rate=rate,
         burst=burst,
+        chunk_preferred=chunk,
         retention_days=retention_days,
     )
 

@@ -291,12 +291,22 @@ class Outbox:
             If the case is not one that waits.
         """
         case = self.get(case_id)
+        if case.state is State.SENDING:
+            # A sender was interrupted, unless it is at work this moment: then the lock is not free.
+            if (case.attestation, case.destination) == (attestation, destination):
+                return
+            with self.sending():
+                self._approve(self.get(case_id), attestation, destination)
+            return
+        self._approve(case, attestation, destination)
+
+    def _approve(self, case: OutboxCase, attestation: bytes, destination: str) -> None:
         unsigned = case.state is State.DELIVERED and not case.is_signed_for
-        if case.state not in {State.PACKAGED, State.READY, State.REFUSED} and not unsigned:
+        if case.state not in {State.PACKAGED, State.READY, State.SENDING, State.REFUSED} and not unsigned:
             raise InputError(f"That case is {case.state}, so there is nothing to approve.")
         _require_tied(attestation, case)
-        self._set(case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
-        self._keep(case_id)
+        self._set(case.case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
+        self._keep(case.case_id)
 
     def mark_sending(self, case_id: str) -> None:
         """Note that sending began.

@@ -35,6 +35,8 @@ class RunningRegistry:
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self.ca_bundle = Path()
+        self.environment: dict[str, str] = {}
+        """What the next start has beside the environment of the tests."""
 
     @property
     def port(self) -> int:
@@ -54,6 +56,7 @@ class RunningRegistry:
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **self.environment},
         )
         line = self._first_line()
         told = json.loads(line)
@@ -71,6 +74,10 @@ class RunningRegistry:
         if not line:
             raise AssertionError(f"the registry ended at once with exit code {self._process.wait()}")
         return line
+
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int:
         """Stop gracefully; return the exit code."""
