@@ -12,6 +12,7 @@ from bsti_submit.deid.pixels.anatomy import Coverage, coverage
 from bsti_submit.deid.pseudonyms import study_set_tag
 from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
+from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
 from bsti_submit.pipeline.stream import Identity
 from bsti_submit.report.events import Progress, Step
@@ -219,7 +220,8 @@ def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], 
     """
     with open_source(path) as source:
         identity = Identity(key, profile.words)
-        survey = source.survey(
+        survey = survey_source(
+            source,
             on_header=identity.add_header,
             progress=lambda done, total: emit(Progress(Step.SURVEY, done, total)),
         )

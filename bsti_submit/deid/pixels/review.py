@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.render import is_tile
-from bsti_submit.deid.pixels.review_http import Access, handler
+from bsti_submit.deid.pixels.review_http import Access, DecisionRefused, handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,10 +72,6 @@ class ReviewItem:
     frames: int = 1
     group: str = ""
     clearable: bool = True
-
-
-class DecisionRefused(Exception):  # noqa: N818 - said to the page, not to a caller
-    """A decision that cannot be taken, with a sentence for the person."""
 
 
 class ReviewServer:

@@ -40,6 +40,10 @@ _HEADERS: Final = {
 }
 
 
+class DecisionRefused(Exception):  # noqa: N818 - said to the page, not to a caller
+    """A decision that cannot be taken, with a sentence for the person."""
+
+
 class Access:
     """The one-time link, the session it is exchanged for, and the token that every change must carry."""
 
@@ -198,8 +202,6 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, png, "image/png")
 
     def _post(self, path: str, body: bytes) -> None:
-        from bsti_submit.deid.pixels.review import DecisionRefused
-
         if path == "/done":
             self._json({"ended": True})
             self.review.done()
