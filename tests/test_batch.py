@@ -539,6 +539,39 @@ def test_a_row_that_was_changed_after_it_was_sent_is_told_and_not_sent(site, sam
     assert list(site.arrived()) == [case_id]
 
 
+def test_a_case_that_another_run_made_meanwhile_is_not_made_again(site, samples):
+    from bsti_submit.clinical.record import ClinicalRecord, validate
+    from bsti_submit.deid.profile import load_profile
+    from bsti_submit.deid.pseudonyms import SiteKey
+    from bsti_submit.errors import NotDeliveredError
+    from bsti_submit.pipeline.prepared import Choices, prepare
+    from bsti_submit.pipeline.stream import Work
+    from bsti_submit.pipeline.submission import build_and_keep
+    from tests.support.package import CLINICAL
+
+    key, profile, emit = SiteKey(os.urandom(32)), load_profile("bsti-default"), lambda event: None
+    record = validate(CLINICAL)
+    assert isinstance(record, ClinicalRecord)
+    site.home.mkdir()
+    with (
+        Outbox(site.home) as outbox,
+        Outbox(site.home) as other,
+        prepare(samples[0].folder, profile, key, emit) as prepared,
+    ):
+        tag = prepared.tag([1])
+
+        def build(where, after):
+            work = Work(prepared.source, prepared.identity, profile, key, None, compress=True)
+            return build_and_keep(where, tag, prepared, work, Choices((1,)), 1, record, key, emit, after=after)
+
+        newest = outbox.find(tag)
+        first = build(other, newest).package.case_id
+        with pytest.raises(NotDeliveredError, match=first):
+            build(outbox, newest)
+        assert [case.case_id for case in outbox.list()] == [first]
+        assert build(outbox, outbox.find(tag)).package.case_id != first
+
+
 def test_only_one_batch_runs_at_a_time(site, samples):
     from filelock import FileLock
 

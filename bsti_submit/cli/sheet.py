@@ -47,7 +47,7 @@ def skipped(manifest: Manifest) -> list[RowReport]:
             ExitCode.BAD_INPUT,
             message="Skipped, since it has to be corrected.",
             details=tuple(f"{found.column} {found.problem}".strip() for found in problems),
-            hint="Correct the row and run the batch again. 'bsti-submit manifest check' tells the same.",
+            hint="Correct the row and run the batch again.",
         )
         for number, problems in groupby(manifest.problems, key=lambda problem: problem.row)
     ]
