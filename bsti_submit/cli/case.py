@@ -15,6 +15,7 @@ from bsti_submit.cli.options import (
     LeaveOut,
     ProfileName,
     SourcePath,
+    Study,
 )
 from bsti_submit.cli.output import Json
 
@@ -41,14 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def case(
     path: SourcePath,
     profile: ProfileName = None,
-    study: Annotated[
-        int | None,
-        typer.Option(
-            help="The number of the index study where there are several: 1 is the newest. It also confirms the body part.",
-            min=1,
-            show_default=False,
-        ),
-    ] = None,
+    study: Study = None,
     clinical: ClinicalFile = None,
     attestation: AttestationFile = None,
     to: Destination = "registry",
