@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bsti_submit.settings import Settings
 
 LOOK = "Look at the pictures with bsti-submit review PATH, PATH being this row's study, then run the batch again."
-AT_A_TERMINAL = "Do this row at a terminal, where it can be decided: bsti-submit case PATH."
+AT_A_TERMINAL = "Do this row at a terminal, where it can be decided and the files are named: bsti-submit case PATH."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,8 @@ class RowPreparer:
                 earlier = self.outbox.find(tag)
                 if earlier is not None and (known := self._known(report, earlier, record)) is not None:
                     return known
-                try:
-                    return self._kept(report, prepared, chosen, record, earlier, tag, emit)
-                except CaseHeldError as error:
-                    return self._held(report, prepared, error)
-        except CaseHeldError as error:  # of a dry run, which keeps no list of files
+                return self._kept(report, prepared, chosen, record, earlier, tag, emit)
+        except CaseHeldError as error:
             return report.failed(error, hint=_advice(error))
         except BstiError as error:
             return report.failed(error)
@@ -183,18 +180,6 @@ class RowPreparer:
             size=built.package.size,
             message="It would be sent.",
         )
-
-    def _held(self, report: RowReport, prepared: Prepared, error: CaseHeldError) -> RowReport:
-        """Say what to do about held images, and where their files are listed if the pictures are not the matter."""
-        hint = _advice(error)
-        refs = [
-            found.ref
-            for found in error.reports
-            if found.outcome is Outcome.HELD and found.reason is not Reason.NOT_LOOKED_AT
-        ]
-        if refs:
-            hint = f"{hint} {flow.tell_held(self.settings, prepared, refs)}"
-        return report.failed(error, hint=hint)
 
 
 def of_case(report: RowReport, case: OutboxCase) -> RowReport:
