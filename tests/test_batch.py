@@ -583,6 +583,40 @@ def test_only_one_batch_runs_at_a_time(site, samples):
     assert site.cases() == []
 
 
+def test_a_case_that_is_sent_by_hand_meanwhile_goes_first(site, samples):
+    number = site.add(samples[0])
+    site.attestation()
+    with Outbox(site.home) as outbox, outbox.sending():
+        process = subprocess.Popen(
+            site.command("batch", site.sheet, "--attestation", site.folder / "attestation.json", "--json"),
+            env=site.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        site.registry.wait_for(lambda: any(case.state is State.READY for case in outbox.list()), seconds=60)
+        time.sleep(0.5)
+        assert process.poll() is None
+        assert site.arrived() == {}
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert list(site.arrived()) == [json.loads(told)["rows"][0]["case_id"]]
+    assert json.loads(told)["rows"][0]["row"] == number
+
+
+def test_a_package_under_other_rules_than_the_attestation_is_not_sent(site, samples):
+    number = site.add(samples[0])
+    other = ("--profile", "bsti-dates-removed")
+    site.attestation("--registry", "dir", *other)
+    waiting = site.outcomes(*other, "--to", f"dir:{site.folder / 'no' / 'stick'}", code=5)
+    site.attestation()
+    rows = site.outcomes(code=4)
+    assert rows[number]["outcome"] == "not-approved"
+    assert rows[number]["case_id"] == waiting[number]["case_id"]
+    assert site.arrived() == {}
+    site.run("outbox", "drop", rows[number]["case_id"], code=0)
+    assert site.outcomes(code=0)[number]["outcome"] == "delivered"
+
+
 def test_a_file_that_is_no_results_file_is_left_as_it_is(site, samples):
     site.add(samples[0], local_ref="-2+3")
     before = site.sheet.read_bytes()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PAUSE: Final = 60.0
 """Seconds for which nothing is tried after the line failed."""
+PATIENCE: Final = 600.0
+"""Seconds to wait while another process of this machine is sending."""
 
 
 class RowSender:
@@ -89,11 +91,20 @@ class RowSender:
         except NotDeliveredError as error:
             self._pause(error)
             return report.failed(error, hint=self._advice(report.case_id))
+        except ApprovalError as error:
+            return report.failed(
+                error,
+                hint="Give an attestation that covers it. If it was packaged under other rules than today's, remove it, so that "
+                f"the next run builds it anew: bsti-submit outbox drop {report.case_id}.",
+            )
         except BstiError as error:
             return report.failed(error)
         except Exception as fault:  # noqa: BLE001 - a fault in one row stops no other, and its text may hold a value
             return faulted(report, fault)
-        return replace(report, outcome=RowOutcome.DELIVERED, receipt_id=receipt.id)
+        message = (
+            "" if receipt.is_signed else "Nobody has signed for the copy, so the package is kept in the outbox too."
+        )
+        return replace(report, outcome=RowOutcome.DELIVERED, receipt_id=receipt.id, message=message)
 
     def _delivered(self, case_id: str, emit: Callable[[Event], None]) -> Receipt:
         is_pause = time.monotonic() < self._not_before
@@ -104,7 +115,20 @@ class RowSender:
         release(self._outbox, case_id, self._attestation, self._to)
         if is_pause and self._failure is not None:
             raise self._failure
+        self._wait_for_another_sender()
         return deliver(self._outbox, case_id, self._destination(), emit)
+
+    def _wait_for_another_sender(self) -> None:
+        """Let a case that somebody sends by hand at this moment go first."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self._outbox.sending():
+                    return
+            except NotDeliveredError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.2)
 
     def _pause(self, failure: NotDeliveredError) -> None:
         self.close()
