@@ -6,7 +6,6 @@ import hashlib
 import heapq
 import sys
 from contextlib import ExitStack, contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ from bsti_submit.cli.output import Json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bsti_submit.clinical.sources.manifest import Manifest, Row
     from bsti_submit.errors import ExitCode
     from bsti_submit.outbox import Outbox
     from bsti_submit.report.events import Event
@@ -91,16 +89,16 @@ class BatchRun:
     def __init__(
         self, settings: Settings, path: Path, *, profile: str | None, to: str, skip_invalid: bool, counting: bool
     ) -> None:
-        from bsti_submit.cli import wiring
-        from bsti_submit.clinical.sources import manifest
+        from bsti_submit.cli import sheet, wiring
+        from bsti_submit.clinical.sources.manifest import parse, read_bytes
 
         self.settings = settings
-        self.data = manifest.read_bytes(path)
+        self.data = read_bytes(path)
         self.base = path.parent
         self.profile_name = profile
         self.to = to
         self.counting = counting
-        self.manifest = without_missing(manifest.parse(self.data), self.base)
+        self.manifest = sheet.without_missing(parse(self.data), self.base)
         if not skip_invalid:
             self.manifest.require_valid()
         self.profile = wiring.profile(settings, profile)
@@ -141,8 +139,8 @@ class BatchRun:
         return hashlib.sha256(self.data).hexdigest()
 
     def _run(self, attestation: Path | None, results: Path | None, workers: int, *, as_json: bool) -> None:
-        from bsti_submit.cli import wiring
-        from bsti_submit.cli.rows import RowSender
+        from bsti_submit.cli import sheet, wiring
+        from bsti_submit.cli.sending import RowSender
         from bsti_submit.report.batch import BatchProgress
         from bsti_submit.report.results import ResultsFile
         from bsti_submit.report.rows import RowOutcome
@@ -161,7 +159,7 @@ class BatchRun:
                 BatchProgress(self.manifest.count, terminal=sys.stderr.isatty(), quiet=as_json)
             )
             prepared = self._prepared(workers, outbox, progress, opened)
-            for report in heapq.merge(skipped(self.manifest), prepared, key=lambda report: report.row):
+            for report in heapq.merge(sheet.skipped(self.manifest), prepared, key=lambda report: report.row):
                 final = report
                 if sender is not None and report.outcome is RowOutcome.PACKAGED:
                     final = sender.deliver(report, progress)
@@ -236,49 +234,6 @@ def attested(path: Path | None) -> Mapping[str, object]:
             "Or try everything but the sending: --dry-run.",
         )
     return attestation.read(path)
-
-
-def without_missing(manifest: Manifest, base: Path) -> Manifest:
-    """Return a manifest in which rows whose study is not there count as invalid."""
-    from bsti_submit.clinical.problem import Problem
-    from bsti_submit.clinical.sources.manifest import Manifest, RowProblem
-
-    missing = Problem(
-        "E-MISSING",
-        "",
-        "there is nothing at this path.",
-        "The path is relative to the folder of the manifest. Is the drive there, and may this account read it?",
-    )
-    here = tuple(row for row in manifest.rows if is_there(row, base))
-    gone = {row.number for row in manifest.rows} - {row.number for row in here}
-    problems = (*manifest.problems, *(RowProblem(number, "study_path", missing) for number in gone))
-    return Manifest(here, tuple(sorted(problems, key=lambda problem: problem.row)), manifest.count)
-
-
-def is_there(row: Row, base: Path) -> bool:
-    """Whether there is anything at the path of a row."""
-    try:
-        return row.folder(base).reveal().exists()
-    except (OSError, ValueError):
-        return False
-
-
-def skipped(manifest: Manifest) -> list[RowReport]:
-    """Return the reports of the invalid rows, which are only left if they are to be skipped."""
-    from bsti_submit.errors import ExitCode
-    from bsti_submit.report.rows import RowOutcome, RowReport
-
-    return [
-        RowReport(
-            number,
-            RowOutcome.SKIPPED,
-            ExitCode.BAD_INPUT,
-            message="Skipped, since it has to be corrected.",
-            details=tuple(f"{found.column} {found.problem}".strip() for found in problems),
-            hint="Correct the row and run the batch again. 'bsti-submit manifest check' tells the same.",
-        )
-        for number, problems in groupby(manifest.problems, key=lambda problem: problem.row)
-    ]
 
 
 @contextmanager

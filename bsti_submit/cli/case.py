@@ -290,9 +290,11 @@ class CaseRun:
         emit: Callable[[Event], None],
         built: Built | None,
     ) -> None:
-        from bsti_submit.pipeline.submission import release_and_deliver
+        from bsti_submit.pipeline.case import deliver
+        from bsti_submit.pipeline.submission import release
 
-        receipt = release_and_deliver(outbox, case_id, document, self.to, destination, emit)
+        release(outbox, case_id, document, self.to)
+        receipt = deliver(outbox, case_id, destination, emit)
         self._tell(receipt, outbox, case_id, built)
 
     def _tell(self, receipt: Receipt, outbox: Outbox, case_id: str, built: Built | None) -> None:

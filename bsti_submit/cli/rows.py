@@ -1,17 +1,15 @@
-"""One row of a manifest through the same stages as `case`: prepared into the outbox, then delivered from there.
+"""One row of a manifest through the same stages as `case`, as far as the outbox.
 
 Nothing that goes wrong with a row is raised: it is in the row's report, and the batch goes on.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bsti_submit import attestation as attesting
 from bsti_submit.cli import flow, output, wiring
-from bsti_submit.errors import ApprovalError, BstiError, ExitCode, NotDeliveredError
+from bsti_submit.errors import BstiError, ExitCode
 from bsti_submit.model import Outcome, Reason, new_case_id
 from bsti_submit.outbox import State
 from bsti_submit.pipeline.case import CaseHeldError, build, counted_shipment
@@ -20,8 +18,6 @@ from bsti_submit.pipeline.submission import (
     build_and_keep,
     has_record,
     is_done,
-    release_and_deliver,
-    release_of,
     require_same_record,
 )
 from bsti_submit.receipt import Receipt
@@ -29,7 +25,7 @@ from bsti_submit.report.rows import RowOutcome, RowReport, printable
 from bsti_submit.transport.destinations.counting import CountingDestination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from bsti_submit.cli.flow import Chosen
@@ -41,10 +37,9 @@ if TYPE_CHECKING:
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.report.events import Event
     from bsti_submit.settings import Settings
-    from bsti_submit.transport.interface import Destination
 
 LOOK = "Look at the pictures with bsti-submit review PATH, PATH being this row's study, then run the batch again."
-AT_A_TERMINAL = "Do this row at a terminal, where it can be decided: bsti-submit case PATH."
+AT_A_TERMINAL = "Do this row at a terminal, where it can be decided and the files are named: bsti-submit case PATH."
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +93,8 @@ class RowPreparer:
                 earlier = self.outbox.find(tag)
                 if earlier is not None and (known := self._known(report, earlier, record)) is not None:
                     return known
-                try:
-                    return self._kept(report, prepared, chosen, record, earlier, tag, emit)
-                except CaseHeldError as error:
-                    return self._held(report, prepared, error)
-        except CaseHeldError as error:  # of a dry run, which keeps no list of files
+                return self._kept(report, prepared, chosen, record, earlier, tag, emit)
+        except CaseHeldError as error:
             return report.failed(error, hint=_advice(error))
         except BstiError as error:
             return report.failed(error)
@@ -188,94 +180,6 @@ class RowPreparer:
             size=built.package.size,
             message="It would be sent.",
         )
-
-    def _held(self, report: RowReport, prepared: Prepared, error: CaseHeldError) -> RowReport:
-        """Say what to do about held images, and where their files are listed if the pictures are not the matter."""
-        hint = _advice(error)
-        refs = [
-            found.ref
-            for found in error.reports
-            if found.outcome is Outcome.HELD and found.reason is not Reason.NOT_LOOKED_AT
-        ]
-        if refs:
-            hint = f"{hint} {flow.tell_held(self.settings, prepared, refs)}"
-        return report.failed(error, hint=hint)
-
-
-class RowSender:
-    """Delivers prepared rows one after another.
-
-    After a failure of the line the next row begins with a fresh connection, whose patience is short: so a registry that is
-    down costs each row seconds, and one that comes back is noticed.
-    """
-
-    def __init__(
-        self, settings: Settings, outbox: Outbox, attestation: Mapping[str, object], to: str, manifest_sha256: str
-    ) -> None:
-        self._settings = settings
-        self._outbox = outbox
-        self._attestation = attestation
-        self._to = to
-        self._manifest_sha256 = manifest_sha256
-        self._opened = ExitStack()
-        self._current: Destination | None = None
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._opened.close()
-        self._current = None
-
-    def require_valid_attestation(self, profile: Profile) -> None:
-        """Stop before any work if the attestation cannot cover what this batch makes.
-
-        Raises
-        ------
-        ApprovalError
-            If it is void. A registry that cannot be asked for its id now is asked again for each row.
-        SettingsError
-            If no row could be sent as this machine is set up.
-        """
-        if self._attestation["scope"] == "package":
-            raise ApprovalError(
-                "An attestation of one package does not cover a batch.",
-                hint="Make a standing one: bsti-submit attestation template. "
-                "Or one of this very manifest: bsti-submit attestation template --manifest FILE.",
-            )
-        try:
-            identity = self._identity()
-        except NotDeliveredError:
-            self.close()
-            output.say("The registry cannot be reached now. What is prepared meanwhile waits in the outbox.")
-            identity = str(self._attestation.get("registry", ""))
-        release = replace(wiring.release(profile, "", identity), manifest_sha256=self._manifest_sha256)
-        attesting.check(self._attestation, release)
-
-    def deliver(self, report: RowReport, emit: Callable[[Event], None]) -> RowReport:
-        """Approve and deliver the case of a prepared row."""
-        try:
-            case = self._outbox.get(report.case_id)
-            attesting.check(self._attestation, release_of(case, self._identity(), self._manifest_sha256))
-            receipt = release_and_deliver(
-                self._outbox, case.case_id, self._attestation, self._to, self._destination(), emit
-            )
-        except NotDeliveredError as error:
-            self.close()
-            return report.failed(
-                error, hint="It is safe in the outbox. Run the batch again, or: bsti-submit outbox send."
-            )
-        except BstiError as error:
-            return report.failed(error)
-        except Exception as fault:  # noqa: BLE001 - a fault in one row stops no other, and its text may hold a value
-            return faulted(report, fault)
-        return replace(report, outcome=RowOutcome.DELIVERED, receipt_id=receipt.id)
-
-    def _destination(self) -> Destination:
-        if self._current is None:
-            self._current = self._opened.enter_context(wiring.destination(self._settings, self._to))
-        return self._current
-
-    def _identity(self) -> str:
-        return self._destination().identity()
 
 
 def of_case(report: RowReport, case: OutboxCase) -> RowReport:

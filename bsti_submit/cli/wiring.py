@@ -258,13 +258,8 @@ def keep_paths(settings: Settings, paths: Mapping[InstanceRef, str]) -> Path:
         with suppress(OSError):
             old.unlink()
     number = 1 + max((int(path.stem) for path in earlier if path.stem.isdigit()), default=0)
-    while True:  # another process may take a number first
-        file = folder / f"{number:06d}.csv"
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            break
-        except FileExistsError:
-            number += 1
+    file = folder / f"{number:06d}.csv"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         import csv
 

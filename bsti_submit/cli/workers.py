@@ -79,17 +79,13 @@ class Workers:
 
     def _prepare(self, number: int) -> RowReport:
         process: _Process | None = getattr(self._own, "process", None)
-        if process is None:
-            process = _Process(self._job)
-            with self._lock:
-                self._all.append(process)
-                if self._stopped:
-                    process.end()
-            self._own.process = process
         try:
+            if process is None:
+                process = self._own.process = self._started()
             return process.prepare(number, self._claim)
         except (EOFError, OSError):
-            process.end()
+            if process is not None:
+                process.end()
             self._own.process = None
             return RowReport(
                 number,
@@ -98,6 +94,14 @@ class Workers:
                 message="The process that prepared this row ended unexpectedly, perhaps for want of memory.",
                 hint="Run the batch again, with fewer --workers.",
             )
+
+    def _started(self) -> _Process:
+        with self._lock:
+            process = _Process(self._job)
+            self._all.append(process)
+            if self._stopped:
+                process.end()
+        return process
 
 
 class _Process:

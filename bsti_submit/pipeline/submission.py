@@ -1,4 +1,4 @@
-"""A case through the outbox: built once and kept, known again in a later run, released and delivered.
+"""A case into the outbox: built once and kept, known again in a later run, released for sending.
 
 `case` and `batch` share it, so that a row of a manifest is treated like a case that somebody gives by hand.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bsti_submit.attestation import Release
 from bsti_submit.errors import InputError, NotDeliveredError
 from bsti_submit.outbox import State
-from bsti_submit.pipeline.case import build, deliver
+from bsti_submit.pipeline.case import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from bsti_submit.pipeline.case import Built
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
-    from bsti_submit.receipt import Receipt
     from bsti_submit.report.events import Event
-    from bsti_submit.transport.interface import Destination
 
 
 def build_and_keep(
@@ -118,25 +116,15 @@ def release_of(case: OutboxCase, identity: str, manifest_sha256: str = "") -> Re
     )
 
 
-def release_and_deliver(
-    outbox: Outbox,
-    case_id: str,
-    attestation: Mapping[str, object],
-    to: str,
-    destination: Destination,
-    emit: Callable[[Event], None],
-) -> Receipt:
-    """Release a kept case under an attestation, which was checked, and deliver it.
+def release(outbox: Outbox, case_id: str, attestation: Mapping[str, object], to: str) -> None:
+    """Release a kept case for sending under an attestation, which was checked.
 
-    A case whose upload was interrupted was released before, and just goes on.
+    A case whose upload was interrupted was released before, and stays so.
 
     Raises
     ------
-    ApprovalError, HeldError
-        If the attestation is for another package, or the package on the disk is not the one that was approved.
-    NotDeliveredError, RefusedError, SettingsError
-        As the destination says; the case stays in the outbox.
+    ApprovalError
+        If the attestation is for another package.
     """
     if outbox.get(case_id).state is not State.SENDING:
         outbox.approve(case_id, json.dumps(attestation, sort_keys=True).encode(), to)
-    return deliver(outbox, case_id, destination, emit)

@@ -85,7 +85,7 @@ def row_line(report: RowReport) -> str:
     if report.receipt_id:
         parts.append(f"receipt {report.receipt_id}")
     if report.objects:
-        parts.append(f"{report.objects} images, {readable(report.size)}")
+        parts.append(f"{report.objects} {'image' if report.objects == 1 else 'images'}, {readable(report.size)}")
     line = ", ".join(parts)
     if report.exit_code is not ExitCode.DONE:
         line += f" (exit {int(report.exit_code)}). {report.message} {' '.join(report.details)}".rstrip()
