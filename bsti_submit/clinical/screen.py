@@ -1,6 +1,7 @@
 """Free text and local references → whether they may identify anybody. What is found is refused, never masked.
 
-This patient's own words come first, for a search by form alone misses a name; then the national patterns.
+This patient's own words come first, for a search by form alone misses a name; then the national patterns, those for
+typed text and those that the final check of everything that leaves will look for as well.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.problem import Problem
-from bsti_submit.identifiers import Kind, find_identifiers
+from bsti_submit.identifiers import Kind, Strength, find_identifiers
 
 if TYPE_CHECKING:
     from bsti_submit.clinical.facts import Context
@@ -47,7 +48,7 @@ def _find(text: str, context: Context | None) -> str:
     if context is not None and context.matches_patient is not None and context.matches_patient(text):
         return "contains a word or number from this patient's own images"
     search = context.find_identifiers if context is not None else None
-    hits = (search or find_identifiers)(text)
+    hits = [*(search or find_identifiers)(text), *find_identifiers(text, strength=Strength.DESCRIPTOR)]
     if not hits:
         return ""
     # The most telling first: a number that passes for an NHS number is also a long number.
