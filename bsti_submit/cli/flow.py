@@ -188,6 +188,11 @@ def require_clinical(path: Path | None) -> Path:
     return path
 
 
+def contributor(settings: Settings) -> bytes:
+    """Return whom the site wants credited, as it goes beside a case; empty if nobody."""
+    return wiring.contributor(settings.contributor)
+
+
 def profile_for(settings: Settings, name: str | None) -> Profile:
     """Return the profile."""
     return wiring.profile(settings, name)
