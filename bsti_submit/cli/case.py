@@ -184,7 +184,7 @@ class CaseRun:
         else:
             clinical = flow.require_clinical(self.clinical)
             chosen, record = flow.choose_unattended(
-                prepared, self.study, lambda context: flow.read_record(clinical, context)
+                prepared, self.study, lambda context: flow.read_record(clinical, context), outbox
             )
         tag = prepared.tag(chosen.numbers)
         earlier = None if self.again or self.counting else outbox.find(tag)
@@ -196,7 +196,7 @@ class CaseRun:
             choices = chosen.choices(self.leave_out)
             if self.person is not None:
                 flow.review_held(prepared, work, choices, self.person, emit)
-                context = prepared.context(chosen.index, included=chosen.numbers)
+                context = prepared.context(chosen.index, included=chosen.numbers, outbox=outbox)
                 record = (
                     flow.read_record(self.clinical, context)
                     if self.clinical is not None

@@ -52,7 +52,9 @@ def package(
     ):
         prepared.require_one_patient()
         prepared.require_images()
-        chosen, record = flow.choose_unattended(prepared, study, lambda context: flow.read_record(file, context))
+        chosen, record = flow.choose_unattended(
+            prepared, study, lambda context: flow.read_record(file, context), outbox
+        )
         flow.require_told_apart(prepared, None)
         work = flow.work_for(prepared, key, decided)
         tag = prepared.tag(chosen.numbers)

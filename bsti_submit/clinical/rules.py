@@ -52,8 +52,9 @@ def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
         *_po2_possible(tree),
         *_pcr_status(tree),
         *_indication(tree, context),
-        *_modalities(tree),
+        *_modalities(tree, context),
         *_priors(tree, context),
+        *_earlier_cases(tree, context),
         *_conversions(tree),
         *_index_modality(tree, context),
         *_days(tree, context),
@@ -201,11 +202,13 @@ def _indication(tree: Tree, context: Context | None) -> Iterator[Problem]:
         yield problem
 
 
-def _modalities(tree: Tree) -> Iterator[Problem]:
+def _modalities(tree: Tree, context: Context | None) -> Iterator[Problem]:
     """S6. The upload is the index study and its priors, but for those that are said to stay behind."""
     sent = {_part(tree, "index_imaging").get("modality")}
     if None in sent:
         return
+    if context is not None:
+        sent |= context.index_modalities
     studies = _items(_part(tree, "prior_imaging"), "studies")
     sent |= {study.get("modality") for study in studies if study.get("included", True)}
     reporting = _part(tree, "reporting")
@@ -236,6 +239,20 @@ def _priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
             )
 
 
+def _earlier_cases(tree: Tree, context: Context | None) -> Iterator[Problem]:
+    """Hold an earlier case's patient against this one, where this machine knows that case."""
+    if context is None or context.same_patient is None:
+        return
+    for index, study in enumerate(_items(_part(tree, "prior_imaging"), "studies")):
+        case_id = study.get("case_id")
+        if isinstance(case_id, str) and context.same_patient(case_id) is False:
+            yield Problem(
+                "E-CASE-DIFFERS",
+                f"prior_imaging.studies[{index}].case_id",
+                "that case is about another patient. Check the case id and the patient.",
+            )
+
+
 def _conversions(tree: Tree) -> Iterator[Problem]:
     """S8."""
     for metric in LAB_METRICS:
@@ -261,7 +278,7 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         context is not None
         and context.index_modality
         and stated in INDEX_MODALITIES
-        and stated != context.index_modality
+        and stated not in {context.index_modality} | context.index_modalities
     ):
         yield Problem(
             "E-INDEX-MODALITY",

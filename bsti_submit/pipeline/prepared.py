@@ -13,6 +13,7 @@ from bsti_submit.deid.pseudonyms import study_set_tag
 from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
+from bsti_submit.pipeline.earlier import EarlierCases
 from bsti_submit.pipeline.stream import Identity
 from bsti_submit.report.events import Progress, Step
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bsti_submit.intake.source import Source
     from bsti_submit.intake.studies import Study
     from bsti_submit.intake.survey import Survey
+    from bsti_submit.outbox import Outbox
     from bsti_submit.report.events import Event
 
 
@@ -176,7 +178,7 @@ class Prepared:
             return Outcome.HELD, Reason.BODY_PART
         return None
 
-    def context(self, index: int, *, included: Collection[int] | None = None) -> Context:
+    def context(self, index: int, *, included: Collection[int] | None = None, outbox: Outbox | None = None) -> Context:
         """Return the facts that a clinical record is held against.
 
         Parameters
@@ -185,9 +187,12 @@ class Prepared:
             The number of the index study.
         included
             The studies that were chosen to go along; None where the record itself says.
+        outbox
+            Where the patient's earlier cases are looked up.
         """
         study = self.study(index)
         first = study.instances[0]
+        earlier = EarlierCases(outbox, self.identity.scope(first), self._key) if outbox is not None else None
         return build_context(
             birth_date=first.birth_date,
             patient_age=first.patient_age,
@@ -196,15 +201,18 @@ class Prepared:
             studies=[
                 StudyFact(
                     found.number,
-                    found.modalities[0] if found.modalities else "",
+                    "\\".join(found.modalities),
                     found.date,
                     included is None or found.number in included,
+                    earlier.of_study(self.tag([found.number])) if earlier is not None else "",
                 )
                 for found in self.studies
             ],
             index_number=index,
             today=datetime.now(UTC).date(),
             matches_patient=self.identity.mentions,
+            final_check=lambda text: self.identity.matcher().finds(text),
+            same_patient=earlier.same_patient if earlier is not None else None,
         )
 
 
