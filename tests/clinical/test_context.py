@@ -187,7 +187,7 @@ def listed(case_id, days):
 
 
 def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_is_held(site):
-    folder, environment, sample, other = site
+    folder, _, sample, other = site
     first = package(site, folder / "prior", "prior")
     assert first.returncode == 0, first.stderr
     earlier = json.loads(first.stdout)["case_id"]
@@ -210,8 +210,8 @@ def test_a_case_that_this_machine_does_not_know_is_taken_on_its_check_character(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_delivered_earlier_case_is_offered_at_the_prompt(site, tmp_path):
-    folder, environment, sample, _ = site
+def test_a_delivered_earlier_case_is_offered_at_the_prompt(site):
+    folder, _, sample, _ = site
     key = SiteKey(base64.b64decode((folder / "site.key").read_text()))
     made = package(site, folder / "prior", "again")
     with (
