@@ -20,7 +20,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, Problem
 from bsti_submit.clinical.screen import screen_text
-from bsti_submit.clinical.units import agrees, is_formula, plain
+from bsti_submit.clinical.units import agrees, is_formula, told
 from bsti_submit.clinical.wording import FORMULA, NO_VALUE
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _po2_possible(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PO2-IMPOSSIBLE",
             "po2",
-            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} "
+            f"{told(value)} kPa is not possible breathing FiO2 {told(fio2)} (ceiling {told(ceiling)} "
             "kPa at sea level). Check the unit (mmHg?) and the FiO2.",
         )
 
@@ -266,7 +266,7 @@ def _conversions(tree: Tree) -> Iterator[Problem]:
             yield Problem(
                 "E-CONVERT",
                 metric,
-                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. "
+                f"the reported {told(original)} {unit} does not convert to {told(value)} {canonical}. "
                 "Correct one of them.",
             )
 
@@ -319,16 +319,16 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
 def _extremes(tree: Tree) -> Iterator[Doubt]:
     wcc = _number(_part(tree, "white_cell_count").get("value"))
     if wcc is not None and (wcc < WCC_LOW or wcc > WCC_HIGH):
-        yield Doubt("wcc-extreme", "white_cell_count", f"{plain(wcc)} 10*9/L is a rare white cell count.")
+        yield Doubt("wcc-extreme", "white_cell_count", f"{told(wcc)} 10*9/L is a rare white cell count.")
     crp = _number(_part(tree, "crp").get("value"))
     if crp is not None and crp > CRP_HIGH:
-        yield Doubt("crp-extreme", "crp", f"{plain(crp)} mg/L is a rare CRP.")
+        yield Doubt("crp-extreme", "crp", f"{told(crp)} mg/L is a rare CRP.")
     po2 = _number(_part(tree, "po2").get("value"))
     if po2 is not None and po2 > PO2_WITHOUT_FIO2 and "fio2" not in _part(tree, "po2"):
         yield Doubt(
             "po2-no-fio2",
             "po2",
-            f"{plain(po2)} kPa is only possible with extra oxygen, and no FiO2 is given. Check the unit.",
+            f"{told(po2)} kPa is only possible with extra oxygen, and no FiO2 is given. Check the unit.",
         )
 
 
