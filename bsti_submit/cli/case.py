@@ -147,7 +147,7 @@ class CaseRun:
         with (
             output.reporter(json_mode=self.as_json) as emit,
             wiring.outbox(self.settings) as outbox,
-            prepare(path, self.profile, self.key, emit) as prepared,
+            prepare(path, self.profile, self.key, emit, wiring.identifier_search(self.settings)) as prepared,
         ):
             try:
                 self._run(prepared, outbox, emit)

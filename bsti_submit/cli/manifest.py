@@ -94,11 +94,13 @@ def check(
     file: Annotated[Path, typer.Argument(help="A manifest CSV.", show_default=False)], as_json: Json = False
 ) -> None:
     """Check every row of a manifest, without images and without the network. Exit 2 if anything is wrong."""
-    from bsti_submit.cli import output
+    from bsti_submit.cli import output, wiring
+    from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.sources.manifest import read
+    from bsti_submit.settings import load_settings
 
     output.set_json(as_json)
-    rows = read(file).require_valid()
+    rows = read(file, Context(find_identifiers=wiring.identifier_search(load_settings()))).require_valid()
     notes = [(row.number, note) for row in rows for note in row.record.notes]
     if as_json:
         told = [{"row": row, "level": note.level, "path": note.path, "message": note.text} for row, note in notes]

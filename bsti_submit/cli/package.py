@@ -47,7 +47,7 @@ def package(
     with (
         output.reporter(json_mode=as_json) as emit,
         wiring.outbox(settings) as outbox,
-        prepare(path, rules, key, emit) as prepared,
+        prepare(path, rules, key, emit, wiring.identifier_search(settings)) as prepared,
         wiring.decisions(settings) as decided,
     ):
         prepared.require_one_patient()

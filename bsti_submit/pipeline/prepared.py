@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from bsti_submit.clinical.facts import FindIdentifiers
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.intake.instance import SurveyedInstance
@@ -61,12 +62,21 @@ class Selection:
 class Prepared:
     """A surveyed source under one profile and one key."""
 
-    def __init__(self, source: Source, survey: Survey, identity: Identity, profile: Profile, key: SiteKey) -> None:
+    def __init__(
+        self,
+        source: Source,
+        survey: Survey,
+        identity: Identity,
+        profile: Profile,
+        key: SiteKey,
+        find_identifiers: FindIdentifiers | None = None,
+    ) -> None:
         self.source = source
         self.survey = survey
         self.identity = identity
         self.profile = profile
         self._key = key
+        self._find_identifiers = find_identifiers
         self.studies: tuple[Study, ...] = survey.studies(self.is_eligible)
         """The studies with anything to send, newest first; their numbers are what ``--study`` takes."""
 
@@ -213,12 +223,24 @@ class Prepared:
             matches_patient=self.identity.mentions,
             final_check=lambda text: self.identity.matcher().finds(text),
             same_patient=earlier.same_patient if earlier is not None else None,
+            find_identifiers=self._find_identifiers,
         )
 
 
 @contextmanager
-def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], None]) -> Iterator[Prepared]:
+def prepare(
+    path: Path,
+    profile: Profile,
+    key: SiteKey,
+    emit: Callable[[Event], None],
+    find_identifiers: FindIdentifiers | None = None,
+) -> Iterator[Prepared]:
     """Open and survey a source: one pass over the headers, which also gathers who it is about, in memory.
+
+    Parameters
+    ----------
+    find_identifiers
+        The search of typed text for the forms of identifiers, where the site has patterns of its own.
 
     Raises
     ------
@@ -233,4 +255,4 @@ def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], 
         )
         for part in source.path_parts():
             identity.add_text(part)
-        yield Prepared(source, survey, identity, profile, key)
+        yield Prepared(source, survey, identity, profile, key, find_identifiers)
