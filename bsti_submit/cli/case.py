@@ -116,7 +116,7 @@ class CaseRun:
         self.again = again
         self.counting = counting
         self.as_json = as_json
-        self.contributor = wiring.contributor(settings.contributor)
+        self.contributor = flow.contributor(settings)
         self.profile = wiring.profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
@@ -147,7 +147,7 @@ class CaseRun:
         with (
             output.reporter(json_mode=self.as_json) as emit,
             wiring.outbox(self.settings) as outbox,
-            prepare(path, self.profile, self.key, emit) as prepared,
+            prepare(path, self.profile, self.key, emit, wiring.identifier_search(self.settings)) as prepared,
         ):
             try:
                 self._run(prepared, outbox, emit)
@@ -184,7 +184,7 @@ class CaseRun:
         else:
             clinical = flow.require_clinical(self.clinical)
             chosen, record = flow.choose_unattended(
-                prepared, self.study, lambda context: flow.read_record(clinical, context)
+                prepared, self.study, lambda context: flow.read_record(clinical, context), outbox
             )
         tag = prepared.tag(chosen.numbers)
         earlier = None if self.counting else outbox.find(tag)
@@ -196,7 +196,7 @@ class CaseRun:
             choices = chosen.choices(self.leave_out)
             if self.person is not None:
                 flow.review_held(prepared, work, choices, self.person, emit)
-                context = prepared.context(chosen.index, included=chosen.numbers)
+                context = prepared.context(chosen.index, included=chosen.numbers, outbox=outbox)
                 record = (
                     flow.read_record(self.clinical, context)
                     if self.clinical is not None

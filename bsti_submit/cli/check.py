@@ -29,7 +29,7 @@ def check(path: SourcePath, profile: ProfileName = None, clinical: ClinicalFile 
     key = wiring.local_key(settings)
     with (
         output.reporter(json_mode=as_json) as emit,
-        prepare(path, rules, key.key, emit) as prepared,
+        prepare(path, rules, key.key, emit, wiring.identifier_search(settings)) as prepared,
         wiring.decisions(settings) as decided,
     ):
         prepared.require_images()

@@ -44,12 +44,14 @@ def check(
 
     What is merely out of the ordinary is told and stops nothing.
     """
-    from bsti_submit.cli import output
+    from bsti_submit.cli import output, wiring
+    from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.record import accept
     from bsti_submit.clinical.sources.json_file import read
+    from bsti_submit.settings import load_settings
 
     output.set_json(as_json)
-    record = accept(read(file))
+    record = accept(read(file), Context(find_identifiers=wiring.identifier_search(load_settings())))
     if as_json:
         notes = [{"level": note.level, "path": note.path, "message": note.text} for note in record.notes]
         output.write_json({"valid": True, "sha256": record.sha256, "notes": notes})

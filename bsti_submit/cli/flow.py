@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.model import InstanceRef
+    from bsti_submit.outbox import Outbox
     from bsti_submit.phi import Identified
     from bsti_submit.pipeline.case import Built
     from bsti_submit.pipeline.prepared import Prepared
@@ -62,13 +63,13 @@ def read_record(path: Path, context: Context | None, *, id_suffix: Identified[st
 
 
 def choose_unattended(
-    prepared: Prepared, study: int | None, record: Callable[[Context], ClinicalRecord]
+    prepared: Prepared, study: int | None, record: Callable[[Context], ClinicalRecord], outbox: Outbox | None = None
 ) -> tuple[Chosen, ClinicalRecord]:
     """Choose the index and the priors where nobody can be asked: the newest, and what the record lists."""
     from bsti_submit.clinical.record import included_studies
 
     index = study if study is not None else 1
-    context = prepared.context(index)
+    context = prepared.context(index, outbox=outbox)
     found = record(context)
     priors = included_studies(found, context)
     return Chosen(index, priors, any_body_part=study is not None), found
@@ -186,6 +187,11 @@ def require_clinical(path: Path | None) -> Path:
             hint="Give --clinical FILE; bsti-submit clinical template writes one to fill in.",
         )
     return path
+
+
+def contributor(settings: Settings) -> bytes:
+    """Return whom the site wants credited, as it goes beside a case; empty if nobody."""
+    return wiring.contributor(settings.contributor)
 
 
 def profile_for(settings: Settings, name: str | None) -> Profile:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.errors import BstiError, ExitCode, InputError
 from bsti_submit.model import Outcome
 
 if TYPE_CHECKING:
@@ -61,6 +61,22 @@ def write_document(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8"))
     sys.stdout.buffer.flush()
+
+
+def create_private(path: Path, text: str) -> None:
+    """Write a new file for its owner alone: it may name folders that name people.
+
+    Raises
+    ------
+    InputError
+        If it cannot be created.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode("utf-8"))
+    except OSError:
+        raise InputError("The file cannot be written there.") from None
 
 
 def say(text: str = "") -> None:

@@ -38,7 +38,7 @@ def package(
 
     output.set_json(as_json)
     settings = wiring.start()
-    contributor = wiring.contributor(settings.contributor)
+    contributor = flow.contributor(settings)
     rules = wiring.profile(settings, profile)
     file = flow.require_clinical(clinical)
     if out is not None and out.exists():
@@ -47,12 +47,14 @@ def package(
     with (
         output.reporter(json_mode=as_json) as emit,
         wiring.outbox(settings) as outbox,
-        prepare(path, rules, key, emit) as prepared,
+        prepare(path, rules, key, emit, wiring.identifier_search(settings)) as prepared,
         wiring.decisions(settings) as decided,
     ):
         prepared.require_one_patient()
         prepared.require_images()
-        chosen, record = flow.choose_unattended(prepared, study, lambda context: flow.read_record(file, context))
+        chosen, record = flow.choose_unattended(
+            prepared, study, lambda context: flow.read_record(file, context), outbox
+        )
         flow.require_told_apart(prepared, None)
         work = flow.work_for(prepared, key, decided)
         tag = prepared.tag(chosen.numbers)

@@ -82,7 +82,7 @@ class RowPreparer:
             with prepare(row.folder(self.base).reveal(), self.profile, self.key, emit) as prepared:
                 prepared.require_one_patient()
                 prepared.require_images()
-                chosen, record = flow.choose_unattended(prepared, None, row.accept)
+                chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)
                 # Until here nobody can say whether the reference holds a name, or is of the same patient at all.
                 report = replace(report, local_ref=printable(row.local_ref))
                 tag = prepared.tag(chosen.numbers)
@@ -154,7 +154,7 @@ class RowPreparer:
                 record,
                 self.key,
                 emit,
-                wiring.contributor(self.settings.contributor),
+                flow.contributor(self.settings),
                 after=earlier,
             )
         return of_case(report, self.outbox.get(built.package.case_id))

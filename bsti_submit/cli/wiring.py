@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from bsti_submit.attestation import Release
+    from bsti_submit.clinical.facts import FindIdentifiers
     from bsti_submit.credentials import Secret
     from bsti_submit.deid.pixels.decisions import DecisionStore
     from bsti_submit.deid.profile import Profile
@@ -121,6 +123,17 @@ def outbox(settings: Settings) -> Iterator[Outbox]:
 
     with Outbox(settings.home) as opened:
         yield opened
+
+
+def identifier_search(settings: Settings) -> FindIdentifiers:
+    """Return the search of typed text for the forms of identifiers, the site's own hospital number among them."""
+    from functools import partial
+
+    from bsti_submit.identifiers import find_identifiers
+
+    if not settings.hospital_number_pattern:
+        return find_identifiers
+    return partial(find_identifiers, hospital_pattern=re.compile(settings.hospital_number_pattern, re.IGNORECASE))
 
 
 def contributor(stated: Mapping[str, object]) -> bytes:

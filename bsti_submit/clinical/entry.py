@@ -212,7 +212,7 @@ def read_days(text: str, path: str, index_date: Identified[date] | None = None) 
     cleaned = _DAYS.sub("", text.strip())
     if _WHOLE.match(cleaned):
         return int(cleaned)
-    typed = _read_date(cleaned)
+    typed = read_date(cleaned)
     if typed is None:
         low, high, what = DAY_RANGES[re.sub(r"\[\d+\]", "[]", path)]
         raise complaint("E-DAY", path, f"{what}, a whole number from {low} to {high}.")
@@ -223,11 +223,11 @@ def read_days(text: str, path: str, index_date: Identified[date] | None = None) 
 
 def looks_like_date(text: str) -> bool:
     """Whether a text is a date in one of the accepted forms."""
-    return _read_date(text.strip()) is not None
+    return read_date(text.strip()) is not None
 
 
-def _read_date(text: str) -> date | None:
-    """Day comes before month, as it does in the United Kingdom."""
+def read_date(text: str) -> date | None:
+    """Read a date as people type it, the day before the month as in the United Kingdom; None if it is none."""
     try:
         if found := _ISO_DATE.match(text):
             return date(int(found[1]), int(found[2]), int(found[3]))

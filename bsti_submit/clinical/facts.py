@@ -62,12 +62,17 @@ class HeaderAge:
 
 @dataclass(frozen=True, slots=True)
 class OfferedPrior:
-    """An earlier study in the folder. ``included``: it was chosen to go along."""
+    """An earlier study in the folder.
+
+    ``included``: it was chosen to go along. ``case_id``: the case as which it was sent by itself, as far as this machine
+    knows.
+    """
 
     modality: str
     days_before: int
     study_number: int
     included: bool = True
+    case_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class Context:
     ----------
     index_modality
         ``CT``, ``CXR`` or ``MR``; empty if unknown.
+    index_modalities
+        All of those that the index study holds: a CT may have a radiograph in the same study.
     age, sex
         From the headers; ``sex`` is ``M``, ``F``, ``O`` or empty.
     priors
@@ -90,11 +97,16 @@ class Context:
         Whether a text holds one of this patient's own words or numbers.
     suffix_matches
         Whether three typed characters end the hospital number; answers None where there is none to compare.
+    final_check
+        Whether the last search of everything that leaves would find something of this patient in a text.
+    same_patient
+        Whether an earlier case is one of this patient; answers None for a case that this machine does not know.
     find_identifiers
         The search for national patterns; by default that of `bsti_submit.identifiers`.
     """
 
     index_modality: str = ""
+    index_modalities: frozenset[str] = frozenset()
     age: HeaderAge | None = None
     sex: str = ""
     priors: tuple[OfferedPrior, ...] | None = None
@@ -103,6 +115,8 @@ class Context:
     today: date | None = field(default=None, repr=False)
     matches_patient: Callable[[str], bool] | None = field(default=None, repr=False)
     suffix_matches: Callable[[str], bool | None] | None = field(default=None, repr=False)
+    final_check: Callable[[str], bool] | None = field(default=None, repr=False)
+    same_patient: Callable[[str], bool | None] | None = field(default=None, repr=False)
     find_identifiers: FindIdentifiers | None = field(default=None, repr=False)
 
     @property
@@ -122,12 +136,25 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class StudyFact:
-    """One study of the patient, as the survey found it. ``modality`` is DICOM's (0008,0060)."""
+    """One study of the patient, as the survey found it.
+
+    ``modality`` is DICOM's Modalities in Study (0008,0061), several joined by a backslash. ``case_id`` as in `OfferedPrior`.
+    """
 
     number: int
     modality: str
     study_date: Identified[str]
     included: bool = True
+    case_id: str = ""
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The form's words for them."""
+        return frozenset(modality_of(one) for one in self.modality.split("\\"))
+
+    def best(self, order: tuple[str, ...]) -> str:
+        """Return the first word of an order that the study has, or ``other``."""
+        return next((word for word in order if word in self.modalities), "other")
 
 
 def modality_of(dicom_modality: str) -> str:
@@ -286,6 +313,8 @@ def build_context(
     index_number: int,
     today: date | None = None,
     matches_patient: Callable[[str], bool] | None = None,
+    final_check: Callable[[str], bool] | None = None,
+    same_patient: Callable[[str], bool | None] | None = None,
     find_identifiers: FindIdentifiers | None = None,
 ) -> Context:
     """Gather the facts of one case.
@@ -298,7 +327,7 @@ def build_context(
         Every study of the patient in the folder, the index among them.
     index_number
         The number of the index study.
-    today, matches_patient, find_identifiers
+    today, matches_patient, final_check, same_patient, find_identifiers
         As in `Context`.
 
     Raises
@@ -319,14 +348,15 @@ def build_context(
             continue
         days = days_between(when, index_date)
         if 0 <= days <= LONGEST_PRIOR_DAYS:
-            priors.append(OfferedPrior(modality_of(study.modality), days, study.number, study.included))
-    modality = modality_of(index.modality)
+            modality = study.best(("PET-CT", *INDEX_MODALITIES))
+            priors.append(OfferedPrior(modality, days, study.number, study.included, study.case_id))
     age = header_age(birth_date, patient_age, index_date)
     born = read_date(birth_date)
     # A birth date that the age does not rest on is a placeholder, and says nothing about days before birth.
     trusted = age is not None and age.source == "dicom-birthdate" and not age.doubt
     return Context(
-        index_modality=modality if modality in INDEX_MODALITIES else "",
+        index_modality=index.best(INDEX_MODALITIES) if index.modalities & set(INDEX_MODALITIES) else "",
+        index_modalities=index.modalities & set(INDEX_MODALITIES),
         age=age,
         sex=sex if sex in {"M", "F", "O"} else "",
         priors=tuple(sorted(priors, key=lambda prior: (prior.days_before, prior.study_number))),
@@ -335,6 +365,8 @@ def build_context(
         today=today,
         matches_patient=matches_patient,
         suffix_matches=suffix_matcher(patient_id),
+        final_check=final_check,
+        same_patient=same_patient,
         find_identifiers=find_identifiers,
     )
 

@@ -13,7 +13,9 @@ from bsti_submit.errors import BstiError, HeldError, InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HELD_CODES = frozenset({"E-AGE-DIFFERS", "E-SEX-DIFFERS", "E-DAY-DIFFERS", "E-SUFFIX", "E-INDEX-MODALITY"})
+HELD_CODES = frozenset(
+    {"E-AGE-DIFFERS", "E-SEX-DIFFERS", "E-DAY-DIFFERS", "E-CASE-DIFFERS", "E-SUFFIX", "E-INDEX-MODALITY"}
+)
 """The wrong-patient guard: the record and the images may be of two people, so the case is held, exit 3."""
 
 CHECK_HINT = "Correct the lines above and try again. 'bsti-submit clinical schema' describes every field."

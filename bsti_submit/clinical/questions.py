@@ -27,7 +27,7 @@ from bsti_submit.clinical.wording import FORMULA
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bsti_submit.clinical.facts import Context
+    from bsti_submit.clinical.facts import Context, OfferedPrior
     from bsti_submit.clinical.structure import Json, Tree
 
 Reading: TypeAlias = "tuple[Tree, tuple[Note, ...]]"
@@ -112,13 +112,13 @@ def questions(context: Context) -> tuple[Question, ...]:
     made = [*_patient(context), *_indication(context), *_rt_pcr(context), *_onset(context)]
     for metric in ("white_cell_count", "crp"):
         made += _lab(metric, context)
-    made += [*_po2(context), *_spo2(context), _prior_imaging(context), *_reporting(), *_outcome(context)]
+    made += [*_po2(context), *_spo2(context), _prior_imaging(context), *_reporting(context), *_outcome(context)]
     return tuple(made)
 
 
-def sent_modalities(answers: Mapping[str, Tree]) -> set[Json]:
+def sent_modalities(answers: Mapping[str, Tree], context: Context) -> set[Json]:
     """Return the modalities of the index study and of the priors that go along."""
-    sent = {answers.get("index_imaging", {}).get("modality")}
+    sent: set[Json] = {answers.get("index_imaging", {}).get("modality"), *context.index_modalities}
     studies = answers.get("prior_imaging", {}).get("studies")
     for study in studies if isinstance(studies, list) else []:
         if isinstance(study, dict) and study.get("included"):
@@ -135,8 +135,8 @@ def _setting(name: str, read: Callable[[str], Json]) -> Callable[[str, Tree], Re
     return lambda text, part: ({**part, name: read(text)}, ())
 
 
-def _sends(modality: str, answers: Mapping[str, Tree]) -> bool:
-    return modality in sent_modalities(answers)
+def _sends(modality: str, context: Context, answers: Mapping[str, Tree]) -> bool:
+    return modality in sent_modalities(answers, context)
 
 
 def _has(group: str, name: str) -> Callable[[Mapping[str, Tree]], bool]:
@@ -327,9 +327,7 @@ def _spo2(context: Context) -> list[Question]:
 
 def _prior_imaging(context: Context) -> Question:
     offered = context.priors or ()
-    found: list[Json] = [
-        {"modality": prior.modality, "days_before": prior.days_before, "included": prior.included} for prior in offered
-    ]
+    found: list[Json] = [_as_study(prior) for prior in offered]
     prefill = None
     if found:
         shown = ", ".join(describe_prior(study) for study in found if isinstance(study, dict))
@@ -368,6 +366,11 @@ def _prior_imaging(context: Context) -> Question:
     )
 
 
+def _as_study(prior: OfferedPrior) -> Tree:
+    made: Tree = {"modality": prior.modality, "days_before": prior.days_before, "included": prior.included}
+    return {**made, "case_id": prior.case_id} if prior.case_id else made
+
+
 def _included(studies: list[Json], context: Context) -> list[Json]:
     """Say of each study whether the folder's twin of it goes along."""
     left = list(context.priors or ())
@@ -388,7 +391,7 @@ def _included(studies: list[Json], context: Context) -> list[Json]:
     return studies
 
 
-def _reporting() -> list[Question]:
+def _reporting(context: Context) -> list[Question]:
     made = []
     for name, modality, title in (("ct_bsti", "CT", "the CT"), ("cxr_bsti", "CXR", "the radiograph")):
         path = f"reporting.{name}"
@@ -397,7 +400,7 @@ def _reporting() -> list[Question]:
                 path,
                 f"BSTI category of {title}, as reported (Enter to leave out)",
                 _setting(name, partial(lines.numbered, path=path)),
-                applies=partial(_sends, modality),
+                applies=partial(_sends, modality, context),
                 choices=_numbered(CHOICES[path]),
                 optional=True,
             )

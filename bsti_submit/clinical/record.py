@@ -62,8 +62,8 @@ def validate(
     raw
         What `sources.json_file` parsed, a manifest row or the dialogue made, or an earlier record's ``data``.
     context
-        The facts of the headers and the folder. Without it nothing is compared with images, and rule ids of
-        the wrong-patient guard stay in ``confirmed`` as they are.
+        The facts of the headers and the folder. Without it nothing is compared with images. Rule ids of the wrong-patient
+        guard stay in ``confirmed`` as they are where there is no header to hold them against.
     id_suffix
         The last three characters of the hospital number, where a manifest gives them: compared, never stored.
 
@@ -221,7 +221,7 @@ def _unconfirmed(tree: Tree, context: Context | None, notes: list[Note]) -> list
     raised = rules.doubts(tree, context)
     confirmed = tree.get("confirmed")
     given = [rule for rule in confirmed if isinstance(rule, str)] if isinstance(confirmed, list) else []
-    rest = [] if context is not None else [rule for rule in given if rule.endswith("-differs")]
+    rest = [rule for rule in given if not _can_be_judged(rule, context)]
     kept = sorted({doubt.rule for doubt in raised if doubt.rule in given} | set(rest))
     if set(given) - set(kept):
         notes.append(Note("notice", "confirmed", "rules that no value tripped were left out."))
@@ -231,6 +231,13 @@ def _unconfirmed(tree: Tree, context: Context | None, notes: list[Note]) -> list
     else:
         tree.pop("confirmed", None)
     return [rules.doubt_problem(doubt) for doubt in raised if doubt.rule not in given]
+
+
+def _can_be_judged(rule: str, context: Context | None) -> bool:
+    """Whether a rule of the wrong-patient guard has a header to be held against; the others need none."""
+    if rule == "age-differs":
+        return context is not None and context.age is not None
+    return rule != "sex-differs" or (context is not None and bool(context.sex))
 
 
 def _masked(problem: Problem, context: Context | None) -> Problem:

@@ -20,7 +20,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, Problem
 from bsti_submit.clinical.screen import screen_text
-from bsti_submit.clinical.units import agrees, is_formula, plain
+from bsti_submit.clinical.units import agrees, is_formula, told
 from bsti_submit.clinical.wording import FORMULA, NO_VALUE
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
         *_po2_possible(tree),
         *_pcr_status(tree),
         *_indication(tree, context),
-        *_modalities(tree),
+        *_modalities(tree, context),
         *_priors(tree, context),
+        *_earlier_cases(tree, context),
         *_conversions(tree),
         *_index_modality(tree, context),
         *_days(tree, context),
@@ -156,7 +157,7 @@ def _po2_possible(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             "E-PO2-IMPOSSIBLE",
             "po2",
-            f"{plain(value)} kPa is not possible breathing FiO2 {plain(fio2)} (ceiling {plain(ceiling)} "
+            f"{told(value)} kPa is not possible breathing FiO2 {told(fio2)} (ceiling {told(ceiling)} "
             "kPa at sea level). Check the unit (mmHg?) and the FiO2.",
         )
 
@@ -201,11 +202,13 @@ def _indication(tree: Tree, context: Context | None) -> Iterator[Problem]:
         yield problem
 
 
-def _modalities(tree: Tree) -> Iterator[Problem]:
+def _modalities(tree: Tree, context: Context | None) -> Iterator[Problem]:
     """S6. The upload is the index study and its priors, but for those that are said to stay behind."""
     sent = {_part(tree, "index_imaging").get("modality")}
     if None in sent:
         return
+    if context is not None:
+        sent |= context.index_modalities
     studies = _items(_part(tree, "prior_imaging"), "studies")
     sent |= {study.get("modality") for study in studies if study.get("included", True)}
     reporting = _part(tree, "reporting")
@@ -236,6 +239,20 @@ def _priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
             )
 
 
+def _earlier_cases(tree: Tree, context: Context | None) -> Iterator[Problem]:
+    """Hold an earlier case's patient against this one, where this machine knows that case."""
+    if context is None or context.same_patient is None:
+        return
+    for index, study in enumerate(_items(_part(tree, "prior_imaging"), "studies")):
+        case_id = study.get("case_id")
+        if isinstance(case_id, str) and context.same_patient(case_id) is False:
+            yield Problem(
+                "E-CASE-DIFFERS",
+                f"prior_imaging.studies[{index}].case_id",
+                "that case is about another patient. Check the case id and the patient.",
+            )
+
+
 def _conversions(tree: Tree) -> Iterator[Problem]:
     """S8."""
     for metric in LAB_METRICS:
@@ -249,7 +266,7 @@ def _conversions(tree: Tree) -> Iterator[Problem]:
             yield Problem(
                 "E-CONVERT",
                 metric,
-                f"the reported {plain(original)} {unit} does not convert to {plain(value)} {canonical}. "
+                f"the reported {told(original)} {unit} does not convert to {told(value)} {canonical}. "
                 "Correct one of them.",
             )
 
@@ -261,7 +278,7 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         context is not None
         and context.index_modality
         and stated in INDEX_MODALITIES
-        and stated != context.index_modality
+        and stated not in {context.index_modality} | context.index_modalities
     ):
         yield Problem(
             "E-INDEX-MODALITY",
@@ -302,16 +319,16 @@ def _days(tree: Tree, context: Context | None) -> Iterator[Problem]:
 def _extremes(tree: Tree) -> Iterator[Doubt]:
     wcc = _number(_part(tree, "white_cell_count").get("value"))
     if wcc is not None and (wcc < WCC_LOW or wcc > WCC_HIGH):
-        yield Doubt("wcc-extreme", "white_cell_count", f"{plain(wcc)} 10*9/L is a rare white cell count.")
+        yield Doubt("wcc-extreme", "white_cell_count", f"{told(wcc)} 10*9/L is a rare white cell count.")
     crp = _number(_part(tree, "crp").get("value"))
     if crp is not None and crp > CRP_HIGH:
-        yield Doubt("crp-extreme", "crp", f"{plain(crp)} mg/L is a rare CRP.")
+        yield Doubt("crp-extreme", "crp", f"{told(crp)} mg/L is a rare CRP.")
     po2 = _number(_part(tree, "po2").get("value"))
     if po2 is not None and po2 > PO2_WITHOUT_FIO2 and "fio2" not in _part(tree, "po2"):
         yield Doubt(
             "po2-no-fio2",
             "po2",
-            f"{plain(po2)} kPa is only possible with extra oxygen, and no FiO2 is given. Check the unit.",
+            f"{told(po2)} kPa is only possible with extra oxygen, and no FiO2 is given. Check the unit.",
         )
 
 

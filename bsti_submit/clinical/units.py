@@ -32,6 +32,8 @@ COMPARATORS = ("<=", ">=", "<", ">")
 MAX_DIGITS = 15
 """More significant digits than a binary64, and so canonical JSON (RFC 8785), can hold."""
 MAX_MAGNITUDE = 12
+LONGEST_TOLD = 6
+"""Digits of a number that a message repeats: no identifier is shorter than seven."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)\Z", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)\Z", re.ASCII)
@@ -87,6 +89,12 @@ def plain(number: Decimal | int) -> str:
     value = Decimal(number)
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def told(number: Decimal) -> str:
+    """Write a number for a message: itself, or ``that number`` where it is long enough to be an identifier."""
+    text = plain(number)
+    return text if sum(character.isdigit() for character in text) <= LONGEST_TOLD else "that number"
 
 
 def _fold(unit: str) -> str:
@@ -160,7 +168,7 @@ def is_formula(text: str) -> bool:
 def decimal_comma(text: str) -> str:
     """Return a number that was written with a decimal comma as it ought to be, ``6.4`` for ``6,4``; else nothing."""
     cleaned = text.strip()
-    comma = _DECIMAL_COMMA.match(cleaned) if len(cleaned) <= MAX_DIGITS else None
+    comma = _DECIMAL_COMMA.match(cleaned) if sum(map(str.isdigit, cleaned)) <= LONGEST_TOLD else None
     return f"{comma[1]}.{comma[2]}" if comma else ""
 
 
@@ -179,7 +187,7 @@ def read_number(text: str, path: str) -> Decimal:
         except InvalidOperation:  # pragma: no cover - the pattern admits nothing that Decimal refuses
             raise ProblemError(Problem("E-NUMBER", path, "this is not a number.")) from None
         return bounded(number, path)
-    if _THOUSANDS.match(cleaned) and len(cleaned) <= MAX_DIGITS:
+    if _THOUSANDS.match(cleaned) and sum(map(str.isdigit, cleaned)) <= LONGEST_TOLD:
         without = cleaned.replace(",", "")
         raise ProblemError(
             Problem(

@@ -203,6 +203,8 @@ def word(key: str, keyword: str, path: str, instance: object) -> Problem:
         return Problem(row.code, place, _sex(instance, row.text))
     if metric in QUANTITIES and last == "unit" and keyword == "const":
         return Problem(row.code, place, _unit(metric, instance))
+    if key == "indication.text" and isinstance(instance, str) and units.is_formula(instance):
+        return Problem("E-FORMULA", place, FORMULA)
     if row.code == "E-NUMBER" and isinstance(instance, str) and (better := units.decimal_comma(instance)):
         return Problem(row.code, place, f"use a full stop, not a comma, and no quotes: {better}")
     if metric in QUANTITIES and last == "value" and row.code == "E-RANGE" and isinstance(instance, int | Decimal):
@@ -215,8 +217,8 @@ def out_of_range(metric: str, value: Decimal) -> Problem:
     quantity = QUANTITIES[metric]
     unit = quantity.unit
     hint = ""
-    if metric == "white_cell_count" and value >= _CELLS:
-        hint = f"This looks like cells/uL; {units.plain(value)} /uL is {units.plain(value / 1000)} {unit}."
+    if metric == "white_cell_count" and _CELLS <= value <= _CELLS * quantity.high:
+        hint = f"This looks like cells/uL; {units.told(value)} /uL is {units.told(value / 1000)} {unit}."
     elif metric == "spo2" and value <= 1:
         hint = "This looks like a fraction; SpO2 is stored in per cent, such as 94."
     elif metric == "po2" and value > quantity.high:
@@ -224,7 +226,7 @@ def out_of_range(metric: str, value: Decimal) -> Problem:
     return Problem(
         "E-RANGE",
         metric,
-        f"{units.plain(value)} {unit} is outside the plausible range {units.plain(quantity.low)} to "
+        f"{units.told(value)} {unit} is outside the plausible range {units.plain(quantity.low)} to "
         f"{units.plain(quantity.high)} {unit}. {RANGE_ADVICE}",
         hint,
     )

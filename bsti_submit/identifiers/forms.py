@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # What follows "MR", "DR" or "SR" where these are modalities, and plain words after a title in lower case.
-_NOT_A_NAME = frozenset(
+NOT_A_NAME = frozenset(
     """
     abdo abdomen abdominal and angio angiogram angiography ankle aorta aortic arm arthrogram artery at
     breast brain cardiac cervical chest cholangiogram cine colon cord coronary contrast ct deformans
@@ -20,16 +20,17 @@ _NOT_A_NAME = frozenset(
     rib ribs right sacrum scan scans screening series shoulder sinuses skull small spectroscopy spine
     sternum study that the thigh thoracic thorax tibia to upper urogram urography venogram venography
     was wb who whole with without wrist xray
+    cardiology icu itu hdu mdt medics microbiology oncology physio radiology rheumatology surgeons surgery
     """.split()
 )
 # What stands before or after "hospital" or "ward" without naming one.
-_NOT_A_PLACE = frozenset(
+NOT_A_PLACE = frozenset(
     """
     a acquired acquisition acute admission an and any arrival at attendance avoidance based bay bed care
     clinic community covid covid-19 current day discharge discharged ed emergency field for from general
     geriatric hdu hospital icu in is isolation itu local medical mobile no nhs number of on onset or
     other our outpatient patient patients pneumonia post pre previous referral respiratory round side
-    stay surgical teaching that the this to transfer trust unit visit was ward wards with x
+    clinical long out stay surgical teaching that the this to transfer trust unit visit was ward wards with x
     """.split()
 )
 
@@ -48,7 +49,7 @@ _CLOCK = r"(?:[T ]\d\d:\d\d(?::\d\d)?)?"
 # English, French, German, Spanish, Italian, Dutch and Portuguese
 _MONTH = (
     r"(?:jan(?:uary|vier|uar|eiro|uari)?|ene(?:ro)?|gen(?:naio)?"
-    r"|feb(?:ruary|ruar|brero|braio|ruari)?|f[eé]v(?:rier|ereiro)?"
+    r"|feb(?:ruary|ruar|brero|braio|ruari)?|f[eé]v(?!1(?!\d))(?:rier|ereiro)?"
     r"|mar(?:ch|s|zo|[cç]o)?|m[aä]r(?:z|t|rt)|apr(?:il|ile)?|avr(?:il)?|abr(?:il)?"
     r"|may|mai|maggio|mayo|maio|mei|june?|juni?|juin|junio|giugno|junho"
     r"|july?|juli|juil(?:let)?|julio|luglio|julho|aug(?:ust|ustus)?|ao[uû]t|ago(?:sto)?"
@@ -161,7 +162,7 @@ _PLACE_WORD = (
 PLACE = re.compile(
     rf"((?:(?:St|ST)\.? +)?(?:{_NAME} +(?:of +|and +|& +)?){{1,4}})"
     rf"(?i:(?:nhs +|foundation +|general +|university +|district +)*{_PLACE_WORD})\b"
-    rf"|\b(?i:{_PLACE_WORD})(?: +(?:of|at|for|in))? *[:,-]? *({_NAME})"
+    rf"|\b(?i:{_PLACE_WORD})\b(?: +(?:of|at|for|in))? *[:,-]? *({_NAME})"
 )
 WARD = re.compile(
     r"(?<![^\W_])(?i:ward|wd|bay|bed|theatre|flat|house)[ :#_-]*(?:[A-Z]?\d{1,3}[A-Z]?\b|([A-Z][\w'’-]+))"
@@ -189,7 +190,7 @@ def titles(text: str) -> Iterator[tuple[int, int]]:
             group = next(number for number, value in enumerate(match.groups(), 1) if value)
             words = _words(match[group])
             sure = match[0].startswith(("Dr", "Mr", "Mrs", "Ms", "Prof"))  # never a modality
-            if words and (sure or (words[0] not in _NOT_A_NAME and words[0].rstrip("s") not in _NOT_A_NAME)):
+            if words and (sure or (words[0] not in NOT_A_NAME and words[0].rstrip("s") not in NOT_A_NAME)):
                 yield match.start(), match.start(group) + len(match[group].rstrip(" _^,-"))
 
 
@@ -198,5 +199,5 @@ def places(text: str) -> Iterator[tuple[int, int]]:
     for regex in (PLACE, WARD):
         for match in regex.finditer(text):
             name = next((value for value in match.groups() if value), None)
-            if name is None or any(word.rstrip(".") not in _NOT_A_PLACE for word in _words(name)):
+            if name is None or any(word.rstrip(".") not in NOT_A_PLACE for word in _words(name)):
                 yield match.span()

@@ -125,6 +125,7 @@ class SurveyedInstance:
     study_uid: Identified[str]
     series_uid: Identified[str]
     instance_uid: Identified[str]
+    accession_number: Identified[str]
     study_date: Identified[str]
     study_time: Identified[str]
     series_number: Identified[str]

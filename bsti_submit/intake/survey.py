@@ -235,6 +235,7 @@ class _Surveyor:
             study_uid=text(0x0020000D),
             series_uid=text(0x0020000E),
             instance_uid=Identified(uid(header, 0x00080018)),
+            accession_number=text(0x00080050),
             study_date=text(0x00080020),
             study_time=text(0x00080030),
             series_number=text(0x00200011),

@@ -14,6 +14,7 @@ from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
 from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
+from bsti_submit.pipeline.earlier import EarlierCases
 from bsti_submit.pipeline.stream import Identity
 from bsti_submit.report.events import Progress, Step
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from bsti_submit.clinical.facts import FindIdentifiers
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.intake.source import Source
     from bsti_submit.intake.studies import Study
     from bsti_submit.intake.survey import Survey
+    from bsti_submit.outbox import Outbox
     from bsti_submit.report.events import Event
 
 
@@ -60,12 +63,21 @@ class Selection:
 class Prepared:
     """A surveyed source under one profile and one key."""
 
-    def __init__(self, source: Source, survey: Survey, identity: Identity, profile: Profile, key: SiteKey) -> None:
+    def __init__(
+        self,
+        source: Source,
+        survey: Survey,
+        identity: Identity,
+        profile: Profile,
+        key: SiteKey,
+        find_identifiers: FindIdentifiers | None = None,
+    ) -> None:
         self.source = source
         self.survey = survey
         self.identity = identity
         self.profile = profile
         self._key = key
+        self._find_identifiers = find_identifiers
         self.studies: tuple[Study, ...] = survey.studies(self.is_eligible)
         """The studies with anything to send, newest first; their numbers are what ``--study`` takes."""
 
@@ -177,7 +189,7 @@ class Prepared:
             return Outcome.HELD, Reason.BODY_PART
         return None
 
-    def context(self, index: int, *, included: Collection[int] | None = None) -> Context:
+    def context(self, index: int, *, included: Collection[int] | None = None, outbox: Outbox | None = None) -> Context:
         """Return the facts that a clinical record is held against.
 
         Parameters
@@ -186,9 +198,12 @@ class Prepared:
             The number of the index study.
         included
             The studies that were chosen to go along; None where the record itself says.
+        outbox
+            Where the patient's earlier cases are looked up.
         """
         study = self.study(index)
         first = study.instances[0]
+        earlier = EarlierCases(outbox, self.identity.scope(first), self._key) if outbox is not None else None
         return build_context(
             birth_date=first.birth_date,
             patient_age=first.patient_age,
@@ -197,21 +212,36 @@ class Prepared:
             studies=[
                 StudyFact(
                     found.number,
-                    found.modalities[0] if found.modalities else "",
+                    "\\".join(found.modalities),
                     found.date,
                     included is None or found.number in included,
+                    earlier.of_study(self.tag([found.number])) if earlier is not None else "",
                 )
                 for found in self.studies
             ],
             index_number=index,
             today=datetime.now(UTC).date(),
             matches_patient=self.identity.mentions,
+            final_check=lambda text: self.identity.matcher().finds(text),
+            same_patient=earlier.same_patient if earlier is not None else None,
+            find_identifiers=self._find_identifiers,
         )
 
 
 @contextmanager
-def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], None]) -> Iterator[Prepared]:
+def prepare(
+    path: Path,
+    profile: Profile,
+    key: SiteKey,
+    emit: Callable[[Event], None],
+    find_identifiers: FindIdentifiers | None = None,
+) -> Iterator[Prepared]:
     """Open and survey a source: one pass over the headers, which also gathers who it is about, in memory.
+
+    Parameters
+    ----------
+    find_identifiers
+        The search of typed text for the forms of identifiers, where the site has patterns of its own.
 
     Raises
     ------
@@ -227,4 +257,4 @@ def prepare(path: Path, profile: Profile, key: SiteKey, emit: Callable[[Event], 
         )
         for part in source.path_parts():
             identity.add_text(part)
-        yield Prepared(source, survey, identity, profile, key)
+        yield Prepared(source, survey, identity, profile, key, find_identifiers)

@@ -249,6 +249,30 @@ def test_the_header_of_a_sheet_is_written_as_it_is_read(place):
     assert {"row": 2, "level": "warning", "path": "crp", "message": "high (reference <5 mg/L)."} in told["notes"]
 
 
+def test_the_hospital_numbers_of_the_site_are_known(place):
+    text = {"code": "other", "text": "unwell, see QQ/77"}
+    row = {**CT_ROW, "indication_code": "other", "indication_text": text["text"]}
+    (place / "clinical.json").write_text(json.dumps(change(CT_RECORD, indication=text)))
+    (place / "manifest.csv").write_bytes(sheet(row))
+    checks = [["clinical", "check", str(place / "clinical.json")], ["manifest", "check", str(place / "manifest.csv")]]
+    assert [CliRunner().invoke(app, check).exit_code for check in checks] == [0, 0]
+    (place / "home").mkdir()
+    (place / "home" / "site.toml").write_text('hospital_number_pattern = "qq/[0-9]{2}"')
+    for check in checks:
+        done = CliRunner().invoke(app, check)
+        assert done.exit_code == 2
+        assert "E-PHI indication.text: looks like a hospital number." in done.stderr
+
+
+def test_a_pattern_that_is_none_is_told(place):
+    (place / "home").mkdir()
+    (place / "home" / "site.toml").write_text('hospital_number_pattern = "["')
+    (place / "clinical.json").write_text(json.dumps(CT_RECORD))
+    done = CliRunner().invoke(app, ["clinical", "check", str(place / "clinical.json")])
+    assert done.exit_code == 7
+    assert "not a regular expression" in done.stderr
+
+
 def test_checking_needs_no_home_and_writes_nothing(place):
     file = place / "clinical.json"
     file.write_text(json.dumps(CXR_RECORD))

@@ -177,7 +177,9 @@ def test_texts_for_the_screen_are_ascii():
 
 
 def test_every_code_of_a_message_is_documented():
-    source = "".join(path.read_text("utf-8") for path in (DOCS.parents[1] / "bsti_submit" / "clinical").rglob("*.py"))
+    package = DOCS.parents[1] / "bsti_submit"
+    files = [*(package / "clinical").rglob("*.py"), *(package / "pipeline").rglob("*.py")]
+    source = "".join(path.read_text("utf-8") for path in files)
     codes = set(re.findall(r'"(E-[A-Z0-9-]+)"', source)) - {"E-SCHEMA"}
     documented = set(re.findall(r"`(E-[A-Z0-9-]+)`", DOCS.read_text("utf-8")))
     assert codes == documented

@@ -362,6 +362,7 @@ def good_draft():
         lambda draft: {**draft, "answers": {**draft["answers"], "crp": {"value": 99999, "unit": "mg/L"}}},
         lambda draft: {**draft, "answers": {**draft["answers"], "age": {"value": 45, "source": "entered"}}},
         lambda draft: {**draft, "done": [1, "nothing"]},
+        lambda draft: {**draft, "answers": {}},
     ],
 )
 def test_a_spoilt_draft_does_no_harm(spoil):
@@ -369,6 +370,11 @@ def test_a_spoilt_draft_does_no_harm(spoil):
     with pytest.raises((DraftSaved, EOFError)) as raised:
         screen.run(spoil(good_draft()))
     assert isinstance(raised.value, DraftSaved)
+
+
+@pytest.mark.parametrize("confirmed", [{"anything": "crp"}, {"crp-extreme": "nothing"}, {"crp-extreme": "crp"}])
+def test_confirmations_that_nobody_gave_are_forgotten(confirmed):
+    assert Screen("437", "done").run({**good_draft(), "confirmed": confirmed}).data == CT_RECORD
 
 
 def test_a_spoilt_metric_of_a_draft_is_asked_again():

@@ -111,6 +111,7 @@ def test_rules_of_the_guard_wait_for_the_images():
     assert record.data["confirmed"] == ["age-differs"]
     assert accept(record.data, context(age=header_age(50))).data["confirmed"] == ["age-differs"]
     assert "confirmed" not in accept(record.data, context()).data
+    assert accept(record.data, context(age=None)).data["confirmed"] == ["age-differs"]
 
 
 DIFFERENT = {

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from .samples import CT_RECORD
+from .test_prompt import WHOLE_CASE
 
 pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are not to be had here")
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, sys
+import sys
 from pathlib import Path
-from rich.console import Console
-from bsti_submit.clinical.sources.prompt import DraftSaved, ask
+from bsti_submit.cli.output import console, prepare_streams
+from bsti_submit.cli.person import Person
+from bsti_submit.clinical.sources.prompt import DraftSaved
+from bsti_submit.outbox import Outbox
 from tests.clinical.samples import context
-draft = Path(sys.argv[1])
-console = Console(stderr=True)
-kept = json.loads(draft.read_text()) if draft.exists() else None
-try:
-    record = ask(console, context(), draft=kept, keep=lambda answers: draft.write_text(json.dumps(answers)))
-except DraftSaved as stopped:
-    console.print(stopped.message, stopped.hint, soft_wrap=True)
-    sys.exit(int(stopped.exit_code))
+prepare_streams()
+shown = console()
+with Outbox(Path(sys.argv[1])) as outbox:
+    try:
+        record = Person(shown).metrics(context(), outbox, "0" * 64)
+    except DraftSaved as stopped:
+        shown.print(stopped.message, stopped.hint, soft_wrap=True)
+        sys.exit(int(stopped.exit_code))
 Path(sys.argv[2]).write_bytes(record.canonical_json())
 """
 
@@ -45,12 +50,12 @@ def start(tmp_path):
     def run(**variables):
         child = pexpect.spawn(
             sys.executable,
-            ["-c", PROGRAM, str(tmp_path / "draft.json"), str(tmp_path / "record.json")],
+            ["-c", PROGRAM, str(tmp_path / "home"), str(tmp_path / "record.json")],
             cwd=str(ROOT),
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **variables},
             dimensions=(24, 80),
             encoding="utf-8",
-            timeout=8,
+            timeout=20,
         )
         started.append(child)
         return child
@@ -65,6 +70,13 @@ def talk(child, *turns):
     for expected, line in turns:
         child.expect_exact(expected)
         child.sendline(line)
+
+
+def kept_by(home):
+    """Every byte of the home folder: the database, its journal, and all beside it."""
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert files
+    return b"".join(path.read_bytes() + str(path.relative_to(home)).encode() for path in files)
 
 
 WRONG_AND_RIGHT = [
@@ -127,13 +139,81 @@ def test_ctrl_c_keeps_the_answers_for_the_next_start(start, tmp_path):
     child.expect(pexpect.EOF)
     child.wait()
     assert child.exitstatus == 130
-    kept = (tmp_path / "draft.json").read_text()
-    assert not any(word in kept for word in ("437", "999", "943", "2020"))
+    kept = kept_by(tmp_path / "home")
+    assert b"suspected-covid-pcr-negative" in kept
+    assert not any(word in kept for word in (b"437", b"999", b"943", b"5919", b"worse", b"03/04", b"2020-04", b"20200"))
     child = start(TERM="xterm")
     talk(child, ("hospital number", "437"), ("Your earlier answers are here again.", ""), *REST[1:])
     child.expect(pexpect.EOF)
     child.wait()
     assert json.loads((tmp_path / "record.json").read_text()) == CT_RECORD
+
+
+def test_a_refused_text_and_a_typed_date_are_on_no_disk(start, tmp_path):
+    child = start(TERM="dumb")
+    talk(
+        child,
+        ("hospital number", "437"),
+        ("Enter accepts >", ""),
+        ("Sex: M, F or O", ""),
+        ("Indication for the imaging", "12"),
+        ("in a few words", "Quaglione of 12 Zyx Road, born 01.09.1952, NHS 943 476 5919"),
+        ("own images", "zyxcough, cousin of zz81437"),
+        ("own images", "zyxfever since 3 April 2020"),
+        ("Looks like a date", "zyxwheeze on exertion"),
+        ("RT-PCR for SARS-CoV-2", "neg"),
+        ("Each test", "neg 05/04/2020"),
+        ("Days from symptom onset", "29/03/2020"),
+        ("White cell count", "6.4 @06/04/2020"),
+    )
+    child.expect_exact("C-reactive protein")
+    child.expect_exact("> ")
+    child.send("14.8 mg/dL @05/04/2020")
+    child.sendcontrol("c")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 130
+    kept = kept_by(tmp_path / "home")
+    assert b"zyxwheeze on exertion" in kept
+    assert not any(
+        word in kept.lower() for word in (b"quaglion", b"zyxcough", b"zyxfever", b"81437", b"943 476", b"1952")
+    )
+    assert not any(word in kept for word in (b"/04/", b"/03/2020", b"April", b"2020-0", b"14.8", b"437"))
+
+
+def test_a_whole_case_in_twenty_five_answers(start, tmp_path):
+    """The script that enters a whole case: what it types is all that is typed."""
+    child = start(TERM="xterm")
+    typed = 0
+    for line in WHOLE_CASE:
+        child.expect("> $|> \\x1b|> ")
+        child.sendline(line)
+        typed += 1
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 0
+    assert typed <= 25
+    assert json.loads((tmp_path / "record.json").read_text()) == CT_RECORD
+
+
+@pytest.mark.parametrize("variables", TERMINALS.values(), ids=TERMINALS)
+def test_a_screen_reader_hears_plain_lines_of_eighty_columns(start, tmp_path, variables):
+    child = start(**variables)
+    log = io.StringIO()
+    child.logfile_read = log
+    for line in WHOLE_CASE:
+        child.expect("> ")
+        child.sendline(line)
+    child.expect(pexpect.EOF)
+    shown = log.getvalue()
+    # Only bold may be switched on and off: nothing moves, nothing is drawn over.
+    assert set(re.findall(r"\x1b\[[0-9;?]*[A-Za-z]", shown)) <= {"\x1b[1m", "\x1b[0m"}
+    if variables["TERM"] == "dumb":
+        assert "\x1b" not in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert plain.isascii()
+    assert max(len(line) for line in plain.splitlines()) <= 80
+    assert "\r" not in plain.replace("\r\n", "")
 
 
 def test_three_wrong_hospital_numbers_end_it(start):

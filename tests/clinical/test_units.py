@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bsti_submit.clinical.form import QUANTITIES
 from bsti_submit.clinical.problem import ProblemError
+from bsti_submit.clinical.record import validate
 from bsti_submit.clinical.units import (
     FACTORS,
     agrees,
@@ -22,6 +23,8 @@ from bsti_submit.clinical.units import (
     read_number,
     read_unit,
 )
+
+from .samples import CT_RECORD, change
 
 VECTORS = [
     ("po2", "62", "mmHg", "8.3"),
@@ -125,3 +128,23 @@ def test_every_unit_of_the_form_is_read_and_converted():
         for unit in quantity.units:
             assert read_unit(metric, unit) == unit
             convert(Decimal(1), unit, quantity.unit)
+
+
+@pytest.mark.parametrize("number", ["9434765919", "9,434,765", "9434765,919", "943476591", "4173692"])
+def test_a_number_that_may_be_an_identifier_is_not_repeated(number):
+    digits = number.replace(",", "")
+    for way in (
+        lambda: validate(change(CT_RECORD, crp={"value": int(digits), "unit": "mg/L"})),
+        lambda: validate(change(CT_RECORD, crp={"value": number, "unit": "mg/L"})),
+        lambda: validate(
+            change(CT_RECORD, crp={"value": 5, "unit": "mg/L", "reported": {"value": int(digits), "unit": "mg/dL"}})
+        ),
+        lambda: validate(change(CT_RECORD, white_cell_count={"value": int(digits), "unit": "10*9/L"})),
+    ):
+        told = str(way())
+        assert "E-" in told
+        assert digits not in told
+        assert number not in told
+    with pytest.raises(ProblemError) as raised:
+        measure("crp", f"{number}x", "mg/L")
+    assert digits not in str(raised.value)

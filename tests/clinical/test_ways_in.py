@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bsti_submit.clinical import form, rules, units
+from bsti_submit.clinical import form, lines, rules, units
 from bsti_submit.clinical.facts import Context, OfferedPrior
 from bsti_submit.clinical.questions import questions
 from bsti_submit.clinical.record import ClinicalRecord, validate
@@ -21,6 +21,9 @@ from bsti_submit.clinical.sources.prompt import ask
 from bsti_submit.clinical.structure import plain_tree
 from bsti_submit.errors import InputError
 from bsti_submit.model import new_case_id
+
+from .samples import CT_RECORD, change
+from .test_manifest import CT_ROW
 
 SHORT = {reason: key for key, reason in form.ABSENT_KEYS.items()}
 CASE_IDS = [new_case_id() for _ in range(3)]
@@ -63,6 +66,7 @@ def results(draw, metric):
         part["fio2"] = draw(maybe(tenths("0.21", 1, 2)))
     else:
         part["comparator"] = draw(maybe(st.sampled_from(units.COMPARATORS)))
+        assume((value, part["comparator"]) != (0, "<"))  # nothing is less than none
     return without_none(part)
 
 
@@ -335,6 +339,82 @@ def test_an_accepted_record_is_accepted_again_unchanged(record):
     if isinstance(made, ClinicalRecord):
         assert validate(made.data, folder(record)) == made
         assert validate(json_file.parse(made.canonical_json())) == made
+
+
+def told(result):
+    """What is wrong, as every way in tells it."""
+    return set() if isinstance(result, ClinicalRecord) else set(map(str, result))
+
+
+def told_by_sheet(**cells):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, (*manifest.COLUMNS, *manifest.ADDED_COLUMNS), restval="")
+    writer.writeheader()
+    writer.writerow({**CT_ROW, **cells})
+    return {str(problem.problem) for problem in manifest.parse(out.getvalue().encode()).problems}
+
+
+def number_lines():
+    return st.tuples(
+        st.sampled_from(["", *units.COMPARATORS]),
+        st.decimals(-20, 3000, places=2).map(lambda number: number.normalize() + 0),
+    )
+
+
+@QUICK
+@given(st.sampled_from([("white_cell_count", "wcc"), ("crp", "crp")]), number_lines())
+def test_a_result_is_refused_in_the_same_words_whichever_way_it_comes(names, line):
+    metric, column = names
+    comparator, number = line
+    unit = form.QUANTITIES[metric].unit
+    part = without_none({"value": number, "unit": unit, "comparator": comparator or None})
+    in_file = told(validate(change(CT_RECORD, **{metric: part})))
+    in_sheet = told_by_sheet(**{column: f"{comparator}{text_of(number)}", f"{column}_unit": unit})
+    typed = lines.lab(metric, f"{comparator}{text_of(number)}", None)
+    assert in_file == in_sheet == told(validate(change(CT_RECORD, **{metric: typed})))
+
+
+@QUICK
+@given(
+    st.decimals(0, 100, places=1),
+    st.sampled_from(form.CHOICES["po2.sample"]),
+    st.decimals("0.1", "1.2", places=2),
+    st.sampled_from(["kPa", "mm[Hg]"]),
+)
+def test_a_blood_gas_is_refused_in_the_same_words_whichever_way_it_comes(number, sample, fio2, unit):
+    value = units.convert(number, unit, "kPa")
+    part = {"value": value, "unit": "kPa", "sample": sample, "fio2": fio2}
+    if unit != "kPa":
+        part["reported"] = {"value": number, "unit": unit}
+    in_file = told(validate(change(CT_RECORD, po2=part)))
+    cells = {"po2": text_of(number), "po2_unit": unit, "po2_sample": sample, "po2_fio2": text_of(fio2), "po2_day": ""}
+    typed = lines.po2(f"{text_of(number)} {unit} {sample} {text_of(fio2)}", None)
+    assert in_file == told_by_sheet(**cells) == told(validate(change(CT_RECORD, po2=typed)))
+
+
+@QUICK
+@given(
+    st.sampled_from(form.CHOICES["rt_pcr.status"]),
+    st.lists(st.tuples(st.sampled_from(form.CHOICES["rt_pcr.tests[].result"]), st.integers(-400, 400)), max_size=12),
+)
+def test_rt_pcr_is_refused_in_the_same_words_whichever_way_it_comes(status, tests):
+    part = {"status": status}
+    if tests:
+        part["tests"] = [{"result": result, "day": day} for result, day in tests]
+    in_file = told(validate(change(CT_RECORD, rt_pcr=part)))
+    listed = [f"{result}@{day}" for result, day in tests]
+    assert in_file == told_by_sheet(pcr_status=status, pcr_tests=";".join(listed), pcr_specimens="")
+    if tests:
+        typed = {"status": status, "tests": lines.tests(", ".join(f"{result} {day}" for result, day in tests), None)}
+        assert in_file == told(validate(change(CT_RECORD, rt_pcr=typed)))
+
+
+@QUICK
+@given(st.text(alphabet="abcdefgh ABC012,.;:()/+%<>?'-=@ ", min_size=1, max_size=40))
+def test_a_text_is_judged_alike_whichever_way_it_comes(text):
+    assume(text.strip())
+    in_file = told(validate(change(CT_RECORD, indication={"code": "other", "text": text})))
+    assert in_file == told_by_sheet(indication_code="other", indication_text=text)
 
 
 json_values = st.recursive(

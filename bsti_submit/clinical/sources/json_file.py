@@ -24,7 +24,7 @@ from bsti_submit.errors import InputError
 MAX_BYTES = 256 * 1024
 """A full record is about 2 kB."""
 MAX_NUMBER_LENGTH = 40
-_SPLIT_NUMBER = re.compile(r"(-?\d{1,9}),(\d{1,9})(?![\d.])", re.ASCII)
+_SPLIT_NUMBER = re.compile(r"(?<!\d)(-?\d{1,4}),(\d{1,3})(?![\d.])", re.ASCII)
 
 
 def parse(data: bytes) -> object:

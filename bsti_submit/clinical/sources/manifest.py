@@ -15,12 +15,11 @@ from bsti_submit.clinical.problem import Problem, error_for
 from bsti_submit.clinical.record import ClinicalRecord, accept, suffix_form_problem, validate
 from bsti_submit.clinical.screen import screen_reference
 from bsti_submit.clinical.sources.row import ADDED_COLUMNS, COLUMNS, RowReader, column_of
-from bsti_submit.clinical.sources.text import read_utf8
+from bsti_submit.clinical.sources.sheet import RowProblem, cells_of, problem_lines, read_bytes, read_rows
 from bsti_submit.errors import InputError
 from bsti_submit.phi import Identified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path, PurePosixPath
 
     from bsti_submit.clinical.facts import Context
@@ -37,25 +36,6 @@ __all__ = [
     "read_bytes",
     "template",
 ]
-
-MAX_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """A problem of one row. ``row`` counts as a spreadsheet does: the header is row 1."""
-
-    row: int
-    column: str
-    problem: Problem
-
-    def data(self) -> dict[str, object]:
-        """Return it for a program."""
-        return {"row": self.row, "column": self.column, **self.problem.data()}
-
-    def __str__(self) -> str:
-        where = f"row {self.row}, {self.column}" if self.column else f"row {self.row}"
-        return f"{where}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +89,7 @@ class Manifest:
         raise InputError(
             f"{bad} of {self.count} rows of the manifest must be corrected. Nothing was sent.",
             hint="Correct them and try again. bsti-submit batch --skip-invalid leaves such rows out.",
-            details=tuple(
-                line
-                for found in self.problems
-                for line in (str(found), *([f"  {found.problem.hint}"] if found.problem.hint else []))
-            ),
+            details=problem_lines(self.problems),
             problems=tuple(found.data() for found in self.problems),
         )
 
@@ -190,21 +166,6 @@ def read(path: Path, context: Context | None = None) -> Manifest:
     return parse(read_bytes(path), context)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a manifest file, a little more than its largest size at most.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read. Its path is not repeated.
-    """
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"The manifest cannot be read: {error.strerror or 'unknown reason'}.") from None
-
-
 def parse(data: bytes, context: Context | None = None) -> Manifest:
     """Check every row of a manifest.
 
@@ -220,73 +181,18 @@ def parse(data: bytes, context: Context | None = None) -> Manifest:
     InputError
         If it is no CSV, or its header is wrong: then no row can be read.
     """
-    rows = list(_records(data))
-    if not rows:
-        raise _refuse("E-HEADER", "the manifest is empty. 'bsti-submit manifest init' writes a header.")
-    header = [cell.strip() for cell in rows[0]]
-    _check_header(header, rows[0])
+    header, rows = read_rows(data, COLUMNS, ADDED_COLUMNS)
     good: list[Row] = []
     problems: list[RowProblem] = []
     seen: dict[str, dict[str, int]] = {"study_path": {}, "local_ref": {}}
-    count = 0
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        count += 1
+    for number, cells in rows:
         row, found = _read_row(number, header, cells, context)
         if row is not None:
             found = _repeats(row, seen)
             if not found:
                 good.append(row)
         problems.extend(found)
-    if not count:
-        raise _refuse("E-HEADER", "the manifest has a header but no rows.")
-    return Manifest(tuple(good), tuple(problems), count)
-
-
-def _records(data: bytes) -> Iterator[list[str]]:
-    if len(data) > MAX_BYTES:
-        raise _refuse("E-FILE", "the manifest is larger than 64 MiB. Split it.")
-    text = read_utf8(data)
-    if text is None:
-        raise _refuse("E-FILE", "the manifest is not UTF-8 text. Save it as 'CSV UTF-8'.")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    number = 0
-    try:
-        for cells in reader:
-            number += 1
-            yield cells
-    except csv.Error:
-        raise _refuse(
-            "E-CSV",
-            f"row {number + 1} is not valid CSV: look for a quote that is not closed, or a very long cell.",
-        ) from None
-
-
-def _check_header(header: list[str], raw: list[str]) -> None:
-    if len(raw) == 1 and raw[0].count(";") > len(COLUMNS) // 2:
-        raise _refuse("E-HEADER", "the columns are separated by semicolons. Save the sheet as CSV with commas.")
-    known = (*COLUMNS, *ADDED_COLUMNS)
-    found = [Problem("E-HEADER", name, "this column is missing.") for name in COLUMNS if name not in header]
-    # A wrong name may be anything, so only its place is told.
-    found += [
-        Problem("E-HEADER", f"column {place}", "this column is not part of a manifest.")
-        for place, name in enumerate(header, start=1)
-        if name not in known
-    ]
-    found += [Problem("E-HEADER", name, "this column occurs twice.") for name in known if header.count(name) > 1]
-    if found:
-        raise InputError(
-            "The header of the manifest (row 1) is not as it must be.",
-            hint="'bsti-submit manifest init' writes the right header.",
-            details=tuple(map(str, found)),
-            problems=tuple(problem.data() for problem in found),
-        )
-
-
-def _refuse(code: str, message: str) -> InputError:
-    problem = Problem(code, "", message)
-    return InputError("The manifest cannot be read.", details=(str(problem),), problems=(problem.data(),))
+    return Manifest(tuple(good), tuple(problems), len(rows))
 
 
 def _repeats(row: Row, seen: dict[str, dict[str, int]]) -> list[RowProblem]:
@@ -308,10 +214,10 @@ def _repeats(row: Row, seen: dict[str, dict[str, int]]) -> list[RowProblem]:
 def _read_row(
     number: int, header: list[str], cells: list[str], context: Context | None
 ) -> tuple[Row | None, list[RowProblem]]:
-    if len(cells) != len(header):
-        message = f"has {len(cells)} cells where the header has {len(header)}. Put a cell with a comma in quotes."
-        return None, [RowProblem(number, "", Problem("E-CSV", "", message))]
-    reader = RowReader(dict(zip(header, cells, strict=True)))
+    by_column = cells_of(header, number, cells)
+    if isinstance(by_column, RowProblem):
+        return None, [by_column]
+    reader = RowReader(by_column)
     reader.check_cells()
     tree = reader.record()
     path = reader.study_path()

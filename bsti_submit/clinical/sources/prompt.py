@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 
 from bsti_submit.clinical import lines, rules
+from bsti_submit.clinical.form import CONFIRMATIONS
 from bsti_submit.clinical.problem import Problem, ProblemError, error_for
 from bsti_submit.clinical.questions import GROUPS, REASONS, questions
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, suffix_problem, validate
@@ -118,8 +119,19 @@ class _Dialogue:
         self._done: set[str] = set()
         self._confirmed: dict[str, str] = {}
         self._resumed = False
-        if context.index_modality:
-            self._answers["index_imaging"] = {"modality": context.index_modality}
+        self._take_from_images()
+
+    def _take_from_images(self) -> None:
+        if self._context.index_modality:
+            self._answers["index_imaging"] = {"modality": self._context.index_modality}
+
+    def _begin_again(self) -> None:
+        """Forget every answer: what is wrong belongs to no question."""
+        self._say("  The questions begin again.")
+        self._answers.clear()
+        self._done.clear()
+        self._confirmed.clear()
+        self._take_from_images()
 
     # The draft
 
@@ -152,7 +164,9 @@ class _Dialogue:
         for group, part in answers.items():
             if group in GROUPS and isinstance(part, dict) and group not in self._answers:
                 self._answers[group] = part
-        self._confirmed = {rule: str(group) for rule, group in confirmed.items()}
+        self._confirmed = {
+            rule: str(group) for rule, group in confirmed.items() if rule in CONFIRMATIONS and group in GROUPS
+        }
         self._resumed = bool(self._done)
         for group in GROUPS:
             asked = [question for question in self._questions if question.group == group and question.key in self._done]
@@ -421,7 +435,9 @@ class _Dialogue:
         if not isinstance(result, ClinicalRecord):
             for problem in result:
                 self._tell(problem)
-                self._reset(problem.group if problem.group in GROUPS else GROUPS[0])
+                self._reset(problem.group)
+            if self._next() is None:
+                self._begin_again()
             return None
         while True:
             try:

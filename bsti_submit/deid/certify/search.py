@@ -177,6 +177,10 @@ class Matcher:
                 return kind
         return None
 
+    def finds(self, text: str) -> bool:
+        """Whether free text holds one of the identifiers."""
+        return self.search_text(text, Mode.FREE) is not None
+
     def _search_words(self, tokens: list[str], mode: Mode) -> Kind | None:
         if self._text is None or not tokens:
             return None
