@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,14 +31,27 @@ def template(
     registry: Annotated[
         str, typer.Option(help="The registry's id, or dir for folders; without it the registry is asked.")
     ] = "",
+    clinical: Annotated[
+        Path | None,
+        typer.Option(
+            "--clinical",
+            metavar="FILE",
+            help="For `amend`: an attestation of this very record instead of a standing one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a standing attestation on stdout, for a person to complete: each false must be set to true, knowingly."""
     from datetime import UTC, datetime, timedelta
 
     from bsti_submit import attestation as attesting
-    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli import flow, output, wiring
 
     settings = wiring.start()
+    if clinical is not None:
+        digest = flow.read_record(clinical, None).sha256
+        output.write_json(attesting.record_template(digest, basis=settings.basis, opt_out=settings.opt_out))
+        return
     found = wiring.profile(settings, profile)
     identity = registry
     if not identity:

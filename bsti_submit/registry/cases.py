@@ -382,7 +382,9 @@ class Cases:
                 raise Problem("bad-state", f"A case that is {state} takes no amendment.")
             current = records.clinical(db, case_id)
             done = records.receipt(db, case_id, "amendment")
-            if current["sha256"] == digest and done is not None and done["revision"] == current["revision"]:
+            same = current["sha256"] == digest and done is not None and done["revision"] == current["revision"]
+            # An open question wants an answer, even if that is the same record.
+            if done is not None and same and row["query_text"] is None:
                 return Answer(200, {"state": row["state"], "receipt": records.document(done)})
             record = strictjson.canonical(clinical).decode()
             db.execute(

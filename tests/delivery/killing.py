@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HOOK = '''
+_HOOK = """
 import os, signal, sqlite3, ssl, sys
 
 AT, LOG, PROGRAM = {at!r}, {log!r}, {program!r}
@@ -61,7 +61,7 @@ if PROGRAM in sys.orig_argv:
     sqlite3.connect = lambda *arguments, **named: real_connect(*arguments, **{{"factory": Connection, **named}})
     around(ssl.SSLSocket, "send", after=False)
     around(ssl.SSLSocket, "recv", before=False)
-'''
+"""
 
 
 def kill_at(folder: Path, at: int, program: str) -> dict[str, str]:
