@@ -77,6 +77,8 @@ def _document(case: OutboxCase, answer: CaseStatus | None) -> dict[str, object]:
         told["history"] = [{"at": at, "state": state} for at, state in answer.history]
         told["findings"] = [dict(finding) for finding in answer.findings]
         told["query"] = answer.query or None
+        told["reason"] = answer.reason or None
+        told["purge_by"] = answer.purge_by or None
     return told
 
 
@@ -84,6 +86,10 @@ def _lines(case: OutboxCase, answer: CaseStatus | None) -> Iterable[str]:
     yield f"{case.case_id}  here: {case.state}  registry: {answer.state if answer else 'nothing sent'}"
     if answer is None:
         return
+    if answer.reason:
+        yield f"  reason: {answer.reason}"
+    if answer.purge_by:
+        yield f"  its bytes are gone from the registry by {answer.purge_by}"
     for finding in answer.findings:
         yield f"  finding: {finding.get('object', '')}  {finding.get('rule', '')}: {finding.get('detail', '')}"
     if answer.query:

@@ -100,6 +100,8 @@ class Cases:
                 self._insert(db, asked, case_id, body, digest, now)
             elif row["body_sha256"] != digest:
                 self._replace(db, asked, row, body, digest, now)
+            else:
+                self._audit(db, asked, "case-read", case_id, now)  # the answer tells its state
             row = cast("sqlite3.Row", records.find(db, case_id))
             upload = self._uploads.open_address(db, case_id)
         answer: Object = {"id": case_id, "state": row["state"], "upload": upload, "etag": records.etag(row)}

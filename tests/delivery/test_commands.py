@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+import unicodedata
 
 import pytest
 
@@ -235,7 +236,8 @@ def find_words(own):
         if path.is_file():
             try:
                 name = pydicom.dcmread(path, stop_before_pixels=True).PatientName
-                parts = re.findall(r"[A-Za-z]{4,}", f"{name.family_name} {name.given_name}")
+                plain = unicodedata.normalize("NFKD", f"{name.family_name} {name.given_name}").encode("ascii", "ignore")
+                parts = re.findall(r"[A-Za-z]{4,}", plain.decode())
                 return str(parts[0]).capitalize()
             except (pydicom.errors.InvalidDicomError, AttributeError, IndexError):
                 continue

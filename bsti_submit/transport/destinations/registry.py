@@ -204,6 +204,8 @@ class RegistryDestination:
                 if isinstance(entry, dict)
             ),
             plain(query.get("text")) if isinstance(query, dict) else "",
+            plain(found.get("reason")),
+            plain(found.get("purge_by")),
         )
 
     def receipt(self, case_id: str, kind: str = "submission") -> Receipt:
