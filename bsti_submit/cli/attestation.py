@@ -39,6 +39,15 @@ def template(
             show_default=False,
         ),
     ] = None,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(
+            "--clinical",
+            metavar="FILE",
+            help="For `amend`: an attestation of this very record instead of a standing one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a standing attestation on stdout, for a person to complete: each false must be set to true, knowingly."""
     from dataclasses import replace
@@ -46,10 +55,14 @@ def template(
     from hashlib import sha256
 
     from bsti_submit import attestation as attesting
-    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli import flow, output, wiring
     from bsti_submit.clinical.sources.manifest import read_bytes
 
     settings = wiring.start()
+    if clinical is not None:
+        digest = flow.read_record(clinical, None).sha256
+        output.write_json(attesting.record_template(digest, basis=settings.basis, opt_out=settings.opt_out))
+        return
     found = wiring.profile(settings, profile)
     if manifest is not None:
         release = replace(wiring.release(found, "", ""), manifest_sha256=sha256(read_bytes(manifest)).hexdigest())

@@ -12,7 +12,10 @@ from bsti_submit.cli.options import (
     AttestationFile,
     ClinicalFile,
     Destination,
+    ExcludeList,
     LeaveOut,
+    LimitRate,
+    OnlyBetween,
     ProfileName,
     SourcePath,
     Study,
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bsti_submit.cli.person import Person
+    from bsti_submit.cli.wiring import Pace
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.case import Built
+    from bsti_submit.pipeline.exclusion import ExclusionList
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.receipt import Receipt
     from bsti_submit.report.events import Event
@@ -51,6 +56,9 @@ def case(
         bool,
         typer.Option("--again", help="Send these studies once more, as a new case, though they were sent before."),
     ] = False,
+    exclude_list: ExcludeList = None,
+    limit_rate: LimitRate = "",
+    only_between: OnlyBetween = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but keep and send the package.")] = False,
     as_json: Json = False,
     yes: Annotated[
@@ -82,6 +90,8 @@ def case(
         again=again,
         counting=dry_run,
         as_json=as_json,
+        excluded=wiring.exclusions(exclude_list),
+        pace=wiring.Pace(limit_rate, only_between),
     )
     run.run(path)
 
@@ -103,6 +113,8 @@ class CaseRun:
         again: bool,
         counting: bool,
         as_json: bool,
+        excluded: ExclusionList | None,
+        pace: Pace,
     ) -> None:
         from bsti_submit import attestation as attesting
         from bsti_submit.cli import flow, wiring
@@ -117,6 +129,9 @@ class CaseRun:
         self.counting = counting
         self.as_json = as_json
         self.contributor = flow.contributor(settings)
+        self.excluded = excluded
+        self.pace = pace
+        pace.options()  # a mistake in it is told before the long work
         self.profile = wiring.profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
@@ -172,9 +187,11 @@ class CaseRun:
         from bsti_submit.cli import flow, wiring
         from bsti_submit.model import new_case_id
         from bsti_submit.pipeline.case import build
+        from bsti_submit.pipeline.exclusion import require_no_objection
         from bsti_submit.pipeline.submission import build_and_keep
 
         prepared.require_one_patient()
+        require_no_objection(prepared, self.excluded)
         if self.person is not None:
             self.person.show_survey(prepared, flow.refused_kinds(prepared))
         prepared.require_images()
@@ -219,7 +236,7 @@ class CaseRun:
                 self.contributor,
                 after=earlier,
             )
-        with wiring.destination(self.settings, self.to) as destination:
+        with wiring.destination(self.settings, self.to, self.pace) as destination:
             document = self._attest(built, destination)
             self._send(built.package.case_id, document, destination, outbox, emit, built)
 
@@ -254,11 +271,14 @@ class CaseRun:
         require_same_record(earlier, record)
         if earlier.state is State.DELIVERED:
             output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
-            output.say("To send them once more as a new case, add --again.")
+            output.say(
+                f"To correct the clinical record: bsti-submit amend {earlier.case_id} --clinical FILE. "
+                "To send the studies once more as a new case, add --again."
+            )
             self._tell(Receipt.parse(earlier.receipt), outbox, earlier.case_id, None)
             return True
         output.say(f"Case {earlier.case_id} of these studies is in the outbox already; going on with it.")
-        with wiring.destination(self.settings, self.to) as destination:
+        with wiring.destination(self.settings, self.to, self.pace) as destination:
             document = self._approval_of(earlier, destination)
             self._send(earlier.case_id, document, destination, outbox, emit, None)
         return True

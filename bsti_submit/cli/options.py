@@ -70,3 +70,36 @@ Study: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+ExcludeList: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude-list",
+        metavar="FILE",
+        help="Hospital or NHS numbers of patients who object, one a line. They are compared in memory and never stored.",
+        show_default=False,
+    ),
+]
+FromPath: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="The images that the case was made from, instead of its id: a folder, a file, a DICOMDIR or a ZIP.",
+        show_default=False,
+    ),
+]
+LimitRate: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--limit-rate", metavar="RATE", help="Bytes a second at most, such as 500k or 2M.", show_default=False
+    ),
+]
+OnlyBetween: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--only-between",
+        metavar="HH:MM-HH:MM",
+        help="Send at these hours only, such as 19:00-07:00, by this machine's clock; at others wait.",
+        show_default=False,
+    ),
+]

@@ -103,6 +103,29 @@ def purge(data: Data, as_json: AsJson = False) -> None:
     _show({"purged": purged}, f"{len(purged)} purged", as_json=as_json)
 
 
+@app.command("audit")
+def show_audit(
+    data: Data,
+    case: Annotated[str, typer.Option(help="Only what was done with this case.", metavar="CASE")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print who read or changed which case, after a check that no entry was changed or taken out (else exit 3)."""
+    from bsti_submit.errors import HeldError
+    from bsti_submit.registry import audit
+    from bsti_submit.registry.settings import utc
+
+    with _store(data) as store, store.reading() as db:
+        wrong = audit.verify(db)
+        entries = [{**entry, "at": utc(cast("int", entry["at"]))} for entry in audit.entries(db, case)]
+    if wrong is not None:
+        _fail(HeldError(f"The audit is not as it was written: entry {wrong}."))
+    lines = [
+        f"{one['seq']}  {one['at']}  {one['role']}  {one['actor']}  {one['action']}  {one['case_id']}".rstrip()
+        for one in entries
+    ]
+    _show({"entries": entries}, "\n".join(lines) or "There are no such entries.", as_json=as_json)
+
+
 @token_app.command("create")
 def token_create(
     data: Data,

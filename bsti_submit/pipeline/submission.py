@@ -89,7 +89,8 @@ def require_same_record(case: OutboxCase, record: ClinicalRecord | None) -> None
     if case.state is State.DELIVERED:
         raise InputError(
             f"These studies were sent before, as case {case.case_id}, with another clinical record.",
-            hint="To send the studies once more as a new case, with this record: bsti-submit case PATH --again.",
+            hint=f"To correct the record: bsti-submit amend {case.case_id} --clinical FILE --from PATH. "
+            "To send the studies once more as a new case: bsti-submit case PATH --again.",
         )
     raise InputError(
         f"Case {case.case_id} of these studies waits in the outbox with other answers.",

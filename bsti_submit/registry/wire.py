@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from bsti_submit.registry import audit
 from bsti_submit.registry.cases import Answer, Asked, matches
 from bsti_submit.registry.patching import BrokenConnectionError
 from bsti_submit.registry.problems import Problem, for_status
@@ -131,6 +132,11 @@ class Gate:
         if row is not None:
             if row["request"] != fingerprint:
                 raise Problem("idempotency-key-reused")
+            principal = call.asked.principal
+            actor = f"{principal.site}/{principal.token_id}"
+            with self._store.transaction() as db:
+                now, role, case_id = self._store.now(), principal.role.value, call.path.get("id", "")
+                audit.record(db, now, actor, role, "answer-replayed", case_id, call.asked.request_id)
             body = row["body"].encode()
             headers = {**json.loads(row["headers"]), "Idempotency-Replayed": "true", **_digest(body)}
             return Response(body, row["status"], headers, "application/json")

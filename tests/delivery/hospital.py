@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsti_submit.audit import AuditLog
 from bsti_submit.outbox import Outbox, State
 from bsti_submit.receipt import Receipt
 from bsti_submit.registry.folder import Folder
@@ -115,7 +116,10 @@ class Hospital:
         found = []
         for row in rows:
             path = self.registry.data / "packages" / f"{row['file_id']}.zip"
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if row["file_id"] else ""
+            try:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            except FileNotFoundError:
+                digest = ""
             found.append({**dict(row), "stored": digest})
         return found
 
@@ -142,6 +146,11 @@ class Hospital:
         assert there["stored"] == there["package_sha256"] == case.package_sha256
         assert there["received"] is not None
         assert self.receipts_signed(case_id) == 1
+        log = AuditLog(self.home / "audit")
+        assert log.verify().is_whole, log.verify()
+        told = [line for line in log.lines() if line.get("case_id") == case_id]
+        assert [line["receipt_id"] for line in told if line["event"] == "deliver"] == [receipt.id]
+        assert len({line["source"] for line in told}) == len(told)
 
     def result(self, *arguments: object, **environment: str) -> dict[str, object]:
         done = self.run(*arguments, "--json", **environment)

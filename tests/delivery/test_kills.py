@@ -87,7 +87,7 @@ def test_a_sender_killed_at_some_steps_loses_nothing(chunked, tmp_path):
     count = sending(tmp_path / "whole", chunked, 0)
     assert count > 60
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda at: sending(tmp_path / str(at), chunked, at), spread(count, 8)))
+        list(pool.map(lambda at: sending(tmp_path / str(at), chunked, at), spread(count, 5)))
 
 
 @pytest.mark.nightly
@@ -119,7 +119,7 @@ def submitting(folder: Path, registry: RunningRegistry, study, at: int) -> int:
 def test_a_case_killed_at_some_steps_loses_nothing(chunked, tmp_path, study):
     count = submitting(tmp_path / "whole", chunked, study, 0)
     assert count > 80
-    for at in spread(count, 5)[1:-1]:
+    for at in spread(count, 4)[1:-1]:
         submitting(tmp_path / str(at), chunked, study, at)
 
 
@@ -176,7 +176,7 @@ def test_a_registry_killed_at_some_steps_loses_nothing(tmp_path):
     count = serving_killed(tmp_path / "whole", 0)
     assert count > 60
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda at: serving_killed(tmp_path / str(at), at), spread(count - 8, 6)))
+        list(pool.map(lambda at: serving_killed(tmp_path / str(at), at), spread(count - 8, 4)))
 
 
 @pytest.mark.nightly
