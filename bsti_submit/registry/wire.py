@@ -235,6 +235,13 @@ class Outer:
             }
         return Response(status_code=204, headers=headers)
 
+    def _template(self, scope: Scope) -> str:
+        """Return the route's own path: an address may hold what nobody should find in a log."""
+        for route in self._router.routes:
+            if route.matches(scope)[0] is not Match.NONE:
+                return str(getattr(route, "path", "-"))
+        return "-"
+
     def _log(self, scope: Scope, sent: _Sent, received: _Counted, seconds: float) -> None:
         principal: Principal | None = scope.get("registry.principal")
         client = scope.get("client")
@@ -243,7 +250,7 @@ class Outer:
             request=scope["registry.request_id"],
             client=client[0] if client else "",
             method=scope["method"] if scope["method"].isalpha() else "?",
-            route=getattr(scope.get("route"), "path", "-"),
+            route=self._template(scope),
             case=_case_in(scope),
             status=sent.status,
             ms=int(seconds * 1000),
