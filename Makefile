@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: test nightly format generate lock clean
+.PHONY: demo test nightly format generate lock clean
+
+# The whole way of a case on a made-up study: about 20 seconds, and it ends by itself.
+demo: $(STAMP)
+	$(BIN)/bsti-submit demo $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/ruff format --check .

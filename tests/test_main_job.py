@@ -208,3 +208,22 @@ def test_the_documented_attestation_schema_is_the_one_in_force():
     root = Path(__file__).parent.parent
     documented = (root / "docs" / "attestation.schema.json").read_bytes()
     assert documented == (root / "bsti_submit" / "schemas" / "attestation-1.0.schema.json").read_bytes()
+
+
+def test_a_package_leaves_out_what_was_asked(site, tmp_path):
+    sample, environment, folder, _ = site
+    environment = {**environment, "BSTI_HOME": str(tmp_path / "home")}
+    out = tmp_path / "case.zip"
+    built = run(
+        environment,
+        *("package", sample.folder, "--clinical", clinical(folder, sample), "--study", "1"),
+        *("--leave-out", "3", "--out", out, "--json"),
+    )
+    assert built.returncode == 0, built.stderr
+    result = json.loads(built.stdout)
+    assert result["package"]["objects"] == 7
+    assert {one["ref"]: one["reason"] for one in result["instances"]}["#000003"] == "left-out-by-person"
+    assert run(environment, "verify", out).returncode == 0
+    assert (
+        run(environment, "package", sample.folder, "--clinical", folder / "clinical.json", "--out", out).returncode == 2
+    )

@@ -19,6 +19,7 @@ from bsti_submit.cli import (
     check,
     clinical,
     deid,
+    demo,
     key,
     login,
     manifest,
@@ -100,7 +101,7 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login):
+for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login, demo):
     _module.add_to(app)
 for _group in (outbox, profile, clinical, manifest, attestation, key):
     _group.add_to(app)

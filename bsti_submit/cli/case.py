@@ -15,6 +15,7 @@ from bsti_submit.cli.options import (
     LeaveOut,
     ProfileName,
     SourcePath,
+    Study,
 )
 from bsti_submit.cli.output import Json
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bsti_submit.cli.person import Person
+    from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.case import Built
@@ -40,14 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def case(
     path: SourcePath,
     profile: ProfileName = None,
-    study: Annotated[
-        int | None,
-        typer.Option(
-            help="The number of the index study where there are several: 1 is the newest. It also confirms the body part.",
-            min=1,
-            show_default=False,
-        ),
-    ] = None,
+    study: Study = None,
     clinical: ClinicalFile = None,
     attestation: AttestationFile = None,
     to: Destination = "registry",
@@ -176,6 +171,7 @@ class CaseRun:
         from bsti_submit.cli import flow, wiring
         from bsti_submit.model import new_case_id
         from bsti_submit.pipeline.case import build
+        from bsti_submit.pipeline.submission import build_and_keep
 
         prepared.require_one_patient()
         if self.person is not None:
@@ -209,27 +205,21 @@ class CaseRun:
                 built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
                 self._tell_counted(built)
                 return
-            with outbox.building(tag):
-                case_id = outbox.reserve(tag)
-                built = build(
-                    prepared,
-                    work,
-                    choices,
-                    chosen.index,
-                    record,
-                    case_id,
-                    outbox.staging(case_id),
-                    self.key,
-                    emit,
-                )
-                outbox.store(built.package, built.case_json, built.clinical_json, contributor=self._contributor())
-        outbox.forget_draft(tag)
+            built = build_and_keep(
+                outbox,
+                tag,
+                prepared,
+                work,
+                choices,
+                chosen.index,
+                record,
+                self.key,
+                emit,
+                flow.contributor(self.settings),
+            )
         with wiring.destination(self.settings, self.to) as destination:
             document = self._attest(built, destination)
             self._send(built.package.case_id, document, destination, outbox, emit, built)
-
-    def _contributor(self) -> bytes:
-        return json.dumps(dict(self.settings.contributor)).encode() if self.settings.contributor else b""
 
     def _attest(self, built: Built, destination: DestinationProtocol) -> Mapping[str, object]:
         from bsti_submit import attestation as attesting
@@ -248,32 +238,23 @@ class CaseRun:
         stated = attesting.facts(basis=self.settings.basis, opt_out=self.settings.opt_out, looked_at=True)
         return attesting.for_package(built.package.sha256, stated)
 
-    def _go_on_with(self, earlier: OutboxCase, record: object, outbox: Outbox, emit: Callable[[Event], None]) -> bool:
+    def _go_on_with(
+        self, earlier: OutboxCase, record: ClinicalRecord | None, outbox: Outbox, emit: Callable[[Event], None]
+    ) -> bool:
         """Report or finish an earlier case of the same studies; return whether that was all there was to do."""
         from bsti_submit.cli import output, wiring
-        from bsti_submit.clinical.record import ClinicalRecord
-        from bsti_submit.errors import InputError
         from bsti_submit.outbox import State
+        from bsti_submit.pipeline.submission import require_same_record
         from bsti_submit.receipt import Receipt
 
-        same = not isinstance(record, ClinicalRecord) or record.canonical_json() == earlier.clinical_json
+        if earlier.state in {State.WITHDRAWN, State.REFUSED}:
+            return False
+        require_same_record(earlier, record)
         if earlier.state is State.DELIVERED:
-            if not same:
-                raise InputError(
-                    f"These studies were sent before, as case {earlier.case_id}, with another clinical record.",
-                    hint="To send the studies once more as a new case, with this record: --again.",
-                )
             output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
             output.say("To send them once more as a new case, add --again.")
             self._tell(Receipt.parse(earlier.receipt), outbox, earlier.case_id, None)
             return True
-        if earlier.state in {State.WITHDRAWN, State.REFUSED}:
-            return False
-        if not same:
-            raise InputError(
-                f"Case {earlier.case_id} of these studies waits in the outbox with other answers.",
-                hint=f"Send it: bsti-submit outbox send. Or remove it: bsti-submit outbox drop {earlier.case_id}.",
-            )
         output.say(f"Case {earlier.case_id} of these studies is in the outbox already; going on with it.")
         with wiring.destination(self.settings, self.to) as destination:
             document = self._approval_of(earlier, destination)
@@ -282,18 +263,10 @@ class CaseRun:
 
     def _approval_of(self, earlier: OutboxCase, destination: DestinationProtocol) -> Mapping[str, object]:
         from bsti_submit import attestation as attesting
-        from bsti_submit.attestation import Release
         from bsti_submit.cli import approve
+        from bsti_submit.pipeline.submission import release_of
 
-        profile = earlier.record().get("profile")
-        names = profile if isinstance(profile, dict) else {}
-        release = Release(
-            earlier.package_sha256,
-            str(names.get("name", "")),
-            str(names.get("version", "")),
-            str(names.get("recipe_sha256", "")),
-            destination.identity(),
-        )
+        release = release_of(earlier, destination.identity())
         if earlier.attestation:
             document: Mapping[str, object] = json.loads(earlier.attestation)
             attesting.check(document, release)
@@ -315,10 +288,9 @@ class CaseRun:
         emit: Callable[[Event], None],
         built: Built | None,
     ) -> None:
-        from bsti_submit.pipeline.case import deliver
+        from bsti_submit.pipeline.submission import release_and_deliver
 
-        outbox.approve(case_id, json.dumps(document, sort_keys=True).encode(), self.to)
-        receipt = deliver(outbox, case_id, destination, emit)
+        receipt = release_and_deliver(outbox, case_id, document, self.to, destination, emit)
         self._tell(receipt, outbox, case_id, built)
 
     def _tell(self, receipt: Receipt, outbox: Outbox, case_id: str, built: Built | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -186,6 +187,11 @@ def require_clinical(path: Path | None) -> Path:
             hint="Give --clinical FILE; bsti-submit clinical template writes one to fill in.",
         )
     return path
+
+
+def contributor(settings: Settings) -> bytes:
+    """Return whom the site wants credited, as it goes beside a case; empty if nobody."""
+    return json.dumps(dict(settings.contributor)).encode() if settings.contributor else b""
 
 
 def profile_for(settings: Settings, name: str | None) -> Profile:

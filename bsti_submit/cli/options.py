@@ -60,3 +60,13 @@ LeaveOut: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Study: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--study",
+        metavar="NUMBER",
+        help="The number of the index study where there are several: 1 is the newest. It also confirms the body part.",
+        min=1,
+        show_default=False,
+    ),
+]

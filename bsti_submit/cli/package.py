@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bsti_submit.cli.options import ClinicalFile, ProfileName, SourcePath
+from bsti_submit.cli.options import ClinicalFile, LeaveOut, ProfileName, SourcePath, Study
 from bsti_submit.cli.output import Json
 
 
@@ -21,6 +21,8 @@ def package(
     path: SourcePath,
     clinical: ClinicalFile = None,
     profile: ProfileName = None,
+    study: Study = None,
+    leave_out: LeaveOut = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Also write the package to this new ZIP file.", show_default=False),
@@ -30,8 +32,9 @@ def package(
     """Build a case package and keep it in the outbox. Nothing is sent: `bsti-submit approve CASE` releases exactly that file."""
     from bsti_submit.cli import flow, output, wiring
     from bsti_submit.errors import ExitCode, InputError
-    from bsti_submit.pipeline.case import CaseHeldError, build
+    from bsti_submit.pipeline.case import CaseHeldError
     from bsti_submit.pipeline.prepared import prepare
+    from bsti_submit.pipeline.submission import build_and_keep
 
     output.set_json(as_json)
     settings = wiring.start()
@@ -48,30 +51,21 @@ def package(
     ):
         prepared.require_one_patient()
         prepared.require_images()
-        chosen, record = flow.choose_unattended(prepared, None, lambda context: flow.read_record(file, context))
+        chosen, record = flow.choose_unattended(prepared, study, lambda context: flow.read_record(file, context))
         flow.require_told_apart(prepared, None)
         work = flow.work_for(prepared, key, decided)
         tag = prepared.tag(chosen.numbers)
-        with outbox.building(tag):
-            case_id = outbox.reserve(tag)
-            try:
-                built = build(
-                    prepared,
-                    work,
-                    chosen.choices(frozenset()),
-                    chosen.index,
-                    record,
-                    case_id,
-                    outbox.staging(case_id),
-                    key,
-                    emit,
-                )
-            except CaseHeldError as error:
-                if as_json:
-                    output.write_json({"case_id": None, "instances": output.instances_json(error.reports)})
-                    raise typer.Exit(int(ExitCode.HELD)) from None
-                raise
-            outbox.store(built.package, built.case_json, built.clinical_json)
+        choices = chosen.choices(wiring.refs(leave_out))
+        try:
+            built = build_and_keep(
+                outbox, tag, prepared, work, choices, chosen.index, record, key, emit, flow.contributor(settings)
+            )
+        except CaseHeldError as error:
+            if as_json:
+                output.write_json({"case_id": None, "instances": output.instances_json(error.reports)})
+                raise typer.Exit(int(ExitCode.HELD)) from None
+            raise
+        case_id = built.package.case_id
         kept = outbox.get(case_id)
         if out is not None:
             try:

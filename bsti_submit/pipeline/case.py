@@ -168,13 +168,18 @@ def _case_record(
             {
                 "study_instance_uid": uid,
                 "role": "index" if uid == index_uid else "prior",
-                "modality": next((each.modality for each in found if each.modality), "OT"),
+                "modality": _main_modality(found),
                 "instances": len(found),
             }
             for uid, found in sorted(studies.items())
         ],
     }
     return rfc8785.dumps(record)
+
+
+def _main_modality(found: list[Certified]) -> str:
+    counted = Counter(certified.modality for certified in found if certified.modality)
+    return counted.most_common(1)[0][0] if counted else "OT"
 
 
 def counted_shipment(built: Built, attestation: Mapping[str, object]) -> Shipment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -115,8 +116,23 @@ class TerminalReporter:
             self.pause()
 
 
+_LOG_SECONDS = 10
+"""A step that takes less says nothing of its progress in a log; a longer one, a line in so many seconds."""
+
+
+class _OwnLines(io.TextIOBase):
+    """Takes what tqdm draws over one line of a terminal, and writes each drawing as a line of its own."""
+
+    def write(self, text: str) -> int:
+        """Write the drawing, if there is one."""
+        if line := text.strip("\r\n "):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        return len(text)
+
+
 class LogReporter:
-    """Writes lines that read well in a log file, with a tqdm bar that a log can take, for unattended runs."""
+    """Writes lines that read well in a log file, for unattended runs."""
 
     def __init__(self) -> None:
         self._bar: tqdm[None] | None = None
@@ -171,14 +187,12 @@ class LogReporter:
                 desc=str(event.step),
                 unit="B" if scale else " files",
                 unit_scale=scale,
-                mininterval=10,
-                maxinterval=30,
-                ascii=True,
-                dynamic_ncols=False,
-                ncols=80,
+                delay=_LOG_SECONDS,
+                mininterval=_LOG_SECONDS,
+                maxinterval=_LOG_SECONDS,
+                bar_format="{desc}: {n_fmt} of {total_fmt}{unit}, {percentage:.0f}%, {remaining} to go",
                 leave=False,
-                file=sys.stderr,
-                disable=event.total < 50 and not scale,
+                file=_OwnLines(),
             )
         if self._bar is not None:
             self._bar.update(event.done - self._bar.n)

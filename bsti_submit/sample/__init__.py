@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bsti_submit.sample.markers import Marker, MarkerSearch, Planter, find_markers
+from bsti_submit.sample.markers import Marker, MarkerSearch, Planter, everything_below, find_markers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ __all__ = [
     "MarkerSearch",
     "Planter",
     "SampleStudy",
+    "everything_below",
     "find_markers",
     "make_ct_slice",
     "make_radiograph",

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import random
 import unicodedata
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 from stdnum.gb import nhs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from ahocorasick_rs import BytesAhoCorasick
 
@@ -78,6 +80,19 @@ class MarkerSearch:
                 continue
             found.add(owner)
         return [marker for marker in self.markers if marker in found]
+
+
+def everything_below(root: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of every file below a folder, and of every member of those that are ZIP archives."""
+    for path in sorted(root.rglob("*")):
+        if not path.is_file():
+            continue
+        name = path.relative_to(root).as_posix()
+        yield name, path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.namelist():
+                    yield f"{name}/{member}", archive.read(member)
 
 
 def _by_chance(data: bytes, start: int, end: int) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,7 @@ from pydicom.sequence import Sequence
 from bsti_submit.deid.certify import Gate, Harvest, Matcher, verify_structure
 from bsti_submit.deid.certify.normalise import transliterations
 from bsti_submit.deid.certify.vocabulary import STOP, ordinary
-from bsti_submit.model import Certified, InstanceRef, Rejection
+from bsti_submit.model import Certified, InstanceRef, Rejection, new_case_id
 from bsti_submit.phi import Identified
 from tests.deid.certify_factory import (
     ALLOW_LIST,
@@ -112,21 +114,48 @@ def test_no_clean_instance_is_held_in_ten_thousand():
     _all_certified(500, 20)
 
 
+def case_record(rng: random.Random, **changed: str) -> bytes:
+    """Return a case record as it leaves, its random names new each time."""
+
+    def letters(count: int) -> str:
+        return "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=count))
+
+    record = {
+        "schema": "case-package/1.0",
+        "case_id": new_case_id(),
+        "profile": {"name": "bsti-default", "version": "1.0", "recipe_sha256": rng.randbytes(32).hex()},
+        "tool": {"name": "bsti-submit", "version": "0.1.0"},
+        "standard_edition": "2026c",
+        "key_id": letters(8),
+        "patient": f"BSTI-{letters(16)}",
+        "counts": {"certified": 300, "left_out": 2, "held": 0},
+        "left_out": [{"reason": "structured-report", "count": 2}],
+        "onset": "2003-04-05",
+        "sex": "male",
+        "crp": {"value": 123.4, "unit": "mg/L"},
+        "wcc": 7.25,
+        "rt_pcr": "positive",
+        "indication": ["cough", "fever"],
+        "studies": [{"study_instance_uid": uid(rng.random()), "role": "index", "modality": "CT", "instances": 300}],
+    }
+    return json.dumps(record | changed).encode()
+
+
 def test_no_clean_record_is_held():
-    record = b"""{"schema":"case-package/1.0","case_id":"ABCD-EFGH-IJKL","profile":{"name":"bsti-default","version":"1.0",
-    "recipe_sha256":"%s"},"tool":{"name":"bsti-submit","version":"0.1.0"},"standard_edition":"2026c",
-    "patient":"BSTI-ABCDEFGHIJKLMNOP","counts":{"certified":300,"left_out":2,"held":0},
-    "left_out":[{"reason":"structured-report","count":2}],"onset":"2003-04-05","sex":"male","crp":{"value":123.4,
-    "unit":"mg/L"},"wcc":7.25,"rt_pcr":"positive","indication":["cough","fever"],
-    "studies":[{"study_instance_uid":"%s","role":"index","modality":"CT","instances":300}]}""" % (
-        b"a1234567" * 8,
-        uid("study").encode(),
-    )
     rng = random.Random(5)
     for _ in range(60):
         gate = Gate(ALLOW_LIST, matcher_of(person(rng), *PATHS, instances=1), national)
-        assert gate.check_text("case.json", record) == ()
+        for _ in range(50):
+            assert gate.check_text("case.json", case_record(rng)) == ()
         assert gate.check_text("name", b"ABCD-EFGH-IJKL/data/images/0001/000001.dcm") == ()
+
+
+@pytest.mark.parametrize(("member", "form"), [("key_id", "{}"), ("patient", "BSTI-{}{}"), ("patient", "BSTI-{}")])
+def test_a_name_in_the_place_of_a_random_one_is_found(member, form):
+    rng = random.Random(6)
+    who = replace(person(rng), name="Brightly^Ann")
+    gate = Gate(ALLOW_LIST, matcher_of(who, *PATHS, instances=1), national)
+    assert gate.check_text("case.json", case_record(rng, **{member: form.format("BRIGHTLY", "ABCDEFGH")}))
 
 
 # --- planted identifiers ---

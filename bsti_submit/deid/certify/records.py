@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128}")
 _TERM = re.compile(r"[a-z][a-z0-9]*(?:[-_./][a-z0-9]+)*")
+_PSEUDONYM = re.compile(r"BSTI-[A-Z2-7]{16}")
+_KEY_ID = re.compile(r"[A-Z2-7]{8}")
 _EDITION = re.compile(r"20\d\d[a-e]")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
 _DEEPEST_JSON = 32
 _LARGEST = 1e18
 _LONG_NUMBER = 6
+
+
+class _KeyId(str):
+    """The random name of a site key."""
+
+    __slots__ = ()
 
 
 def search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdentifiers) -> Iterator[Finding]:
@@ -68,6 +76,9 @@ def _strings(record: object, depth: int) -> Iterator[str | float]:
     """Yield every string and number of a JSON document, names of members included."""
     if depth > _DEEPEST_JSON:
         raise structure(kind="depth")
+    if isinstance(record, tuple) and record[0] == "key_id" and _is_random(record[1], _KEY_ID):
+        yield _KeyId(record[1])
+        return
     if isinstance(record, list | tuple):
         for value in record:
             yield from _strings(value, depth + 1)
@@ -75,10 +86,17 @@ def _strings(record: object, depth: int) -> Iterator[str | float]:
         yield record
 
 
+def _is_random(value: object, form: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
+
+
 def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str | None:
     """Return the kind of identifier in one string of a record, or None."""
     if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value:
         return None
+    if isinstance(value, _KeyId) or _is_random(value, _PSEUDONYM):
+        # Two random letters are somebody's initials sooner or later; six in a row are not there by chance.
+        return next((hit.kind.word for hit in matcher.search_bytes(value.encode())), None)
     mode = Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
     kind = matcher.search_text(value, mode)
     if kind is not None:
