@@ -116,7 +116,7 @@ class CaseRun:
         self.again = again
         self.counting = counting
         self.as_json = as_json
-        self.profile = wiring.profile(settings, profile)
+        self.profile = wiring.earned_profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
         if person is None:
