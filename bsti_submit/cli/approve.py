@@ -37,6 +37,7 @@ def approve(
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
         kept = outbox.get(case)
+        wiring.verdicts(settings).require_digest(recipe_of(kept))
         if attestation is not None:
             document: Mapping[str, object] = attesting.read(attestation)
             attesting.check(document, Release(kept.package_sha256, "", "", "", ""))
@@ -48,6 +49,12 @@ def approve(
             )
         outbox.approve(kept.case_id, json.dumps(document, sort_keys=True).encode(), to)
     output.write(f"Case {kept.case_id} is approved. Send it with: bsti-submit outbox send")
+
+
+def recipe_of(kept: OutboxCase) -> str:
+    """Return the digest of the recipe under which a package was made."""
+    profile = kept.record().get("profile")
+    return str(profile.get("recipe_sha256", "")) if isinstance(profile, dict) else ""
 
 
 def confirmed(person: Person, settings: Settings, kept: OutboxCase) -> Mapping[str, object]:

@@ -101,7 +101,7 @@ class BatchRun:
         self.manifest = sheet.without_missing(parse(self.data), self.base)
         if not skip_invalid:
             self.manifest.require_valid()
-        self.profile = wiring.profile(settings, profile)
+        self.profile = wiring.earned_profile(settings, profile)
         self.key = wiring.site_key(settings, person=False, must=True).key
         self.reports: list[RowReport] = []
         self._claims: dict[str, int] = {}

@@ -132,7 +132,7 @@ class CaseRun:
         self.excluded = excluded
         self.pace = pace
         pace.options()  # a mistake in it is told before the long work
-        self.profile = wiring.profile(settings, profile)
+        self.profile = wiring.earned_profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
         if person is None:

@@ -41,7 +41,7 @@ def package(
     output.set_json(as_json)
     settings = wiring.start()
     contributor = flow.contributor(settings)
-    rules = wiring.profile(settings, profile)
+    rules = wiring.earned_profile(settings, profile)
     file = flow.require_clinical(clinical)
     if out is not None and out.exists():
         raise InputError("The file to write exists already, and nothing is ever overwritten.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.exclusion import ExclusionList
+    from bsti_submit.pipeline.verdicts import Verdicts
     from bsti_submit.settings import Settings
     from bsti_submit.transport.destinations.registry import RegistryDestination
     from bsti_submit.transport.interface import Destination
@@ -109,6 +110,26 @@ def profile(settings: Settings, name: str | None) -> Profile:
     for warning in found.warnings:
         say(f"Note: {warning}")
     return found
+
+
+def earned_profile(settings: Settings, name: str | None) -> Profile:
+    """Return the profile asked for, for work that can end in sending.
+
+    Raises
+    ------
+    InputError
+        If it leaks identifiers of the planted study.
+    """
+    found = profile(settings, name)
+    verdicts(settings).require(found)
+    return found
+
+
+def verdicts(settings: Settings) -> Verdicts:
+    """Return which profiles have earned their use."""
+    from bsti_submit.pipeline.verdicts import Verdicts
+
+    return Verdicts(settings.home / "bench")
 
 
 def decisions(settings: Settings) -> DecisionStore:
