@@ -54,8 +54,10 @@ class Shell(TyperGroup):
         except BstiError as error:
             tell_error(error)
             raise typer.Exit(int(error.exit_code)) from None
-        except KeyboardInterrupt:
-            sys.stderr.write("\nStopped. Nothing that was sent before is sent again when you go on.\n")
+        except (KeyboardInterrupt, EOFError):
+            sys.stderr.write(
+                "\nStopped. Run the same command again to go on; what was sent before is not sent again.\n"
+            )
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise

@@ -17,7 +17,10 @@ def add_to(parent: typer.Typer) -> None:
 
 @app.command()
 def init() -> None:
-    """Write the header of an empty manifest, on stdout."""
+    """Write the first line of an empty manifest.
+
+    It goes to standard output; keep it with `> manifest.csv`.
+    """
     from bsti_submit.cli import output
     from bsti_submit.clinical.sources.manifest import manifest_header
 
@@ -25,8 +28,16 @@ def init() -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="A manifest CSV.", show_default=False)]) -> None:
-    """Check every row of a manifest, without images and without the network. Exit 2 if anything is wrong."""
+def check(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A manifest: a CSV file with one row for each case.", show_default=False),
+    ],
+) -> None:
+    """Check every row of a manifest.
+
+    No image is opened, and the network is not used. The exit code is 2 if anything is wrong.
+    """
     from bsti_submit.cli import output
     from bsti_submit.clinical.sources.manifest import read
 

@@ -48,7 +48,10 @@ def list_cases(as_json: Json = False) -> None:
 
 @app.command()
 def send() -> None:
-    """Send every approved case, oldest first. Safe to run again at any time."""
+    """Send every approved case, oldest first.
+
+    It is safe to run this again at any time: nothing that was received is sent twice.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.report.events import Delivered, Progress, Step
     from bsti_submit.transport.send import Sent, send_all

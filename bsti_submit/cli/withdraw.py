@@ -37,7 +37,10 @@ def withdraw(
         bool, typer.Option("--phi", help="An identifier was found: urgent, and what to do next is printed.")
     ] = False,
 ) -> None:
-    """Take a delivered case back from the registry. This is final; copies already published cannot all be recalled."""
+    """Take a delivered case back from the registry.
+
+    This is final. Copies of a case that was published already cannot all be recalled.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.errors import InputError
     from bsti_submit.outbox import State

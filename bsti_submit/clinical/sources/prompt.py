@@ -19,7 +19,7 @@ from bsti_submit.clinical.questions import GROUPS, REASONS, questions
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, suffix_problem, validate
 from bsti_submit.clinical.structure import plain_tree, structural_problems
 from bsti_submit.clinical.summary import SHORT_LABELS, describe
-from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.errors import BstiError, ExitCode, StoppedError
 from bsti_submit.phi import Identified
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class DraftSaved(BstiError):  # noqa: N818 - not a fault: the person stopped
     def __init__(self, draft: Mapping[str, object], *, kept: bool) -> None:
         super().__init__(
             "Stopped. Your answers so far are kept." if kept else "Stopped before the clinical record was complete.",
-            hint="Run the same command again to go on where you stopped." if kept else "",
+            hint="Run the same command again to go on where you stopped. Nothing was sent." if kept else "",
         )
         self.draft = draft
 
@@ -65,6 +65,7 @@ def ask(
     draft: Mapping[str, object] | None = None,
     read_line: Callable[[str], str] | None = None,
     keep: Callable[[Mapping[str, object]], None] | None = None,
+    take_prefilled: bool = False,
 ) -> ClinicalRecord:
     """Hold the dialogue.
 
@@ -80,6 +81,9 @@ def ask(
         Shows a prompt and returns the line typed; by default the console's own.
     keep
         Is given the draft after every answer, so that nothing is lost whatever happens.
+    take_prefilled
+        Whether what Enter alone would accept is taken without asking. The hospital number is asked for all the same,
+        and the summary still lets every line be changed.
 
     Raises
     ------
@@ -89,12 +93,30 @@ def ask(
         On Ctrl-C, at the end of the input, or when the person chose to stop.
     """
     dialogue = _Dialogue(console, context, read_line or (lambda prompt: console.input(Text(prompt))), keep)
+    dialogue.take_prefilled = take_prefilled
     dialogue.resume(draft)
     try:
         return dialogue.run()
     except (KeyboardInterrupt, EOFError):
         console.print()
         raise dialogue.stopped() from None
+
+
+def confirm_patient(console: Console, context: Context, read_line: Callable[[str], str]) -> None:
+    """Have the end of the hospital number typed and compared, where there is no dialogue.
+
+    Raises
+    ------
+    HeldError
+        If it is not that of the images, three times.
+    StoppedError
+        On Ctrl-C or at the end of the input.
+    """
+    try:
+        _Dialogue(console, context, read_line, None).check_suffix()
+    except (KeyboardInterrupt, EOFError):
+        console.print()
+        raise StoppedError("Stopped, and nothing was sent.") from None
 
 
 class _Dialogue:
@@ -116,6 +138,8 @@ class _Dialogue:
         self._done: set[str] = set()
         self._confirmed: dict[str, str] = {}
         self._resumed = False
+        self.take_prefilled = False
+        self._taken: set[str] = set()
         if context.index_modality:
             self._answers["index_imaging"] = {"modality": context.index_modality}
 
@@ -200,7 +224,7 @@ class _Dialogue:
             "? explains a question, < goes back, Ctrl-C stops" + (" and keeps your answers." if self._keep else ".")
         )
         self._say(f"For a missing value type: {REASONS}.")
-        self._check_suffix()
+        self.check_suffix()
         if self._resumed:
             self._say("Your earlier answers are here again.")
         if self._context.index_modality:
@@ -212,7 +236,7 @@ class _Dialogue:
             elif (record := self._summary()) is not None:
                 return record
 
-    def _check_suffix(self) -> None:
+    def check_suffix(self) -> None:
         """Guard against the wrong patient: compare the typed end of the hospital number, and forget it."""
         matches = self._context.suffix_matches
         if matches is None or matches("") is None:
@@ -255,6 +279,10 @@ class _Dialogue:
         )
 
     def _ask(self, question: Question) -> None:
+        if self.take_prefilled and question.prefill is not None and question.key not in self._taken:
+            self._taken.add(question.key)  # once: after `<`, or a doubt, it is asked
+            self._take(question, "")
+            return
         self._say()
         self._say(question.title, "bold")
         for line in question.choices:
