@@ -94,24 +94,25 @@ def confirmed(
         def draw(name: str, *, frame: int, full_range: bool, size: int) -> bytes:
             return render(reader.read(name), frame=frame, full_range=full_range, size=size)
 
-        names = reader.images()
+        known = refs or {name: InstanceRef(number) for number, name in enumerate(reader.images(), 1)}
+        # In the order of the source, in which a stack of slices can be looked through; the package has that of the UIDs.
+        names = sorted(reader.images(), key=lambda name: (name.split("/")[2], known[name]))
         items = [
             ReviewItem(
-                refs[name] if refs is not None else InstanceRef(number),
+                known[name],
                 f"{number} of {len(names)}",
                 partial(draw, name),
                 group=f"Series {name.split('/')[2].lstrip('0')}",
             )
             for number, name in enumerate(names, 1)
         ]
-        items.sort(key=lambda item: (item.group, item.ref))  # as the source has them, which reads better than by UID
         leaving = Leaving(
             kept.case_id,
             wiring.place(settings, to),
             kept.objects,
             kept.size,
             kept.package_sha256,
-            "" if refs is not None else "The # numbers are of this package now, not of the source folder.",
+            "" if refs else "The # numbers are of this package now, not of the source folder.",
         )
         looked = person.last_look(leaving, items, flow.terms(settings), verb=verb)
     stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=looked)

@@ -97,7 +97,7 @@ def review_held(
             items.append(
                 ReviewItem(
                     instance.ref,
-                    f"{instance.modality} {instance.ref}",
+                    instance.modality,
                     _renderer(lambda staged=staged: file_bytes(staged)),  # type: ignore[misc]
                     Reason.NOT_LOOKED_AT,
                     frames=max(1, instance.frames),
