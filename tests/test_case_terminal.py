@@ -321,7 +321,7 @@ def test_the_end_of_the_input_before_the_metrics(person, study, question, key):
         terminal.sees("> ")
         terminal.presses(key)
         assert terminal.ends() == 130
-        assert "Run the same command again" in terminal.shown
+        assert "run the same command again" in terminal.shown
 
 
 METRICS = (
@@ -570,7 +570,7 @@ def test_a_file_that_was_cut_off_is_left_out_by_the_person_alone(person, plain, 
     broken = folder / "001"
     broken.write_bytes(broken.read_bytes()[:-3000])
     with person.starts("case", folder) as terminal:
-        terminal.sees("Held, which stops the case:")
+        terminal.sees("Held, until you decide:")
         terminal.sees("1 held: The file ends too early")
         terminal.answer("Leave it out and go on", "no")
         terminal.sees("#000002")

@@ -55,9 +55,7 @@ class Shell(TyperGroup):
             tell_error(error)
             raise typer.Exit(int(error.exit_code)) from None
         except (KeyboardInterrupt, EOFError):
-            sys.stderr.write(
-                "\nStopped. Run the same command again to go on; what was sent before is not sent again.\n"
-            )
+            sys.stderr.write("\nStopped. To go on, run the same command again; nothing is sent twice.\n")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise

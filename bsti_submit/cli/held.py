@@ -44,14 +44,15 @@ def settle_held(prepared: Prepared, choices: Choices, reports: Iterable[Instance
     for report in reports:
         if report.outcome is Outcome.HELD and report.reason is not None:
             refs[report.reason].append(report.ref)
+    others = replace(choices, leave_out=choices.leave_out.union(*refs.values()))
+    left = bool(prepared.select(others).instances)
     if refs:
         lines = [f"{len(found)} held: {reason.text}  {listed(found)}" for reason, found in refs.items()]
-        if not person.leaves_out(lines, sum(map(len, refs.values()))):
+        if not left or not person.leaves_out(lines, sum(map(len, refs.values()))):
             raise CaseHeldError(reports)
-        choices = replace(choices, leave_out=choices.leave_out.union(*refs.values()))
-    if not prepared.select(choices).instances:
+    if not left:
         raise InputError("Nothing is left to send.", hint="Every image is left out.")
-    return choices
+    return others
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,6 +294,7 @@ class Person:
         HeldError
             With ``otherwise``.
         """
+        self.say()
         if not self.yes(question):
             raise HeldError(otherwise)
 

@@ -41,7 +41,7 @@ def show_survey(person: Person, prepared: Prepared, refused: Mapping[Outcome, Co
                 f"{series.description.reveal() or 'no description'}",
                 hanging=9,
             )
-    for outcome, title in ((Outcome.LEFT_OUT, "Left out:"), (Outcome.HELD, "Held, which stops the case:")):
+    for outcome, title in ((Outcome.LEFT_OUT, "Left out:"), (Outcome.HELD, "Held, until you decide:")):
         if refused[outcome]:
             person.say()
             person.say(title)

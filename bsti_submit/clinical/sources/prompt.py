@@ -48,7 +48,7 @@ class DraftSaved(BstiError):  # noqa: N818 - not a fault: the person stopped
 
     def __init__(self, draft: Mapping[str, object], *, kept: bool) -> None:
         super().__init__(
-            "Stopped. Your answers so far are kept." if kept else "Stopped before the clinical record was complete.",
+            "Stopped. Your answers so far are kept." if kept else "Stopped, and nothing was sent.",
             hint="Run the same command again to go on where you stopped. Nothing was sent." if kept else "",
         )
         self.draft = draft
@@ -157,7 +157,7 @@ class _Dialogue:
 
     def stopped(self) -> DraftSaved:
         """Return what is raised when the person stops."""
-        return DraftSaved(self.draft(), kept=self._keep is not None)
+        return DraftSaved(self.draft(), kept=self._keep is not None and bool(self._done))
 
     def resume(self, draft: Mapping[str, object] | None) -> None:
         """Take over the metrics of a draft that are complete and still sound."""
