@@ -460,7 +460,9 @@ def test_a_place_that_is_none_is_said_first(person, plain):
 
 
 def test_a_folder_as_the_destination(person, plain, clinical, tmp_path):
-    with person.starts("case", plain.folder, "--clinical", clinical, "--to", f"dir:{tmp_path / 'stick'}") as terminal:
+    with person.starts(
+        "case", plain.folder, "--clinical", clinical, "--to", f"dir:{tmp_path / 'stick'}", "--yes"
+    ) as terminal:
         terminal.answer("Last three characters", plain.id_suffix)
         terminal.sees("To the folder")
         terminal.opens_page().picture(0)
