@@ -101,3 +101,9 @@ class SettingsError(BstiError):
     """Sign-in, settings, certificate or key: something to set up before this can work."""
 
     exit_code = ExitCode.SETTINGS
+
+
+class StoppedError(BstiError):
+    """The person stopped, by Ctrl-C or at the end of the input. Says what is kept."""
+
+    exit_code = ExitCode.INTERRUPTED

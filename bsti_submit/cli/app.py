@@ -75,8 +75,8 @@ class Shell(TyperGroup):
         except BstiError as error:
             tell_error(error)
             raise typer.Exit(int(error.exit_code)) from None
-        except KeyboardInterrupt:
-            sys.stderr.write("\nStopped. Nothing that was sent before is sent again when you go on.\n")
+        except (KeyboardInterrupt, EOFError):
+            sys.stderr.write("\nStopped. To go on, run the same command again; nothing is sent twice.\n")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise

@@ -26,10 +26,12 @@ def text() -> None:
 
 @app.command()
 def template(
-    days: Annotated[int, typer.Option(help="For how many days it is valid.", min=1, max=366)] = 90,
-    profile: Annotated[str | None, typer.Option(help="The profile it covers.", show_default=False)] = None,
+    days: Annotated[int, typer.Option(help="For how many days it is valid.", min=1, max=366, metavar="DAYS")] = 90,
+    profile: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="The profile that it covers.", show_default=False)
+    ] = None,
     registry: Annotated[
-        str, typer.Option(help="The registry's id, or dir for folders; without it the registry is asked.")
+        str, typer.Option(metavar="ID", help="The registry's id, or dir for folders; without it the registry is asked.")
     ] = "",
     manifest: Annotated[
         Path | None,
@@ -49,7 +51,11 @@ def template(
         ),
     ] = None,
 ) -> None:
-    """Write a standing attestation on stdout, for a person to complete: each false must be set to true, knowingly."""
+    """Write a standing attestation for a person to complete.
+
+    It goes to standard output; keep it with `> attestation.json`. Each `false` in it must be set to `true` by the person who
+    answers for it.
+    """
     from dataclasses import replace
     from datetime import UTC, datetime, timedelta
     from hashlib import sha256

@@ -64,7 +64,10 @@ def send(
     limit_rate: LimitRate = "",
     only_between: OnlyBetween = "",
 ) -> None:
-    """Send every approved case, oldest first. Safe to run again at any time."""
+    """Send every approved case, oldest first.
+
+    It is safe to run this again at any time: nothing that was received is sent twice.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.errors import NotDeliveredError, gravest
 

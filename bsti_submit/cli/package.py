@@ -30,7 +30,10 @@ def package(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build a case package and keep it in the outbox. Nothing is sent: `bsti-submit approve CASE` releases exactly that file."""
+    """Build a case package and keep it in the outbox.
+
+    Nothing is sent. Look at the package and release it later with `bsti-submit approve CASE`; then exactly that file is sent.
+    """
     from bsti_submit.cli import flow, output, wiring
     from bsti_submit.errors import ExitCode, InputError
     from bsti_submit.pipeline.case import CaseHeldError

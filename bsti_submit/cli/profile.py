@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(help="See and check de-identification profiles.", no_args_is_help=True, rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(metavar="PROFILE", help="A name, or a path to a profile or recipe.")]
+Name = Annotated[
+    str, typer.Argument(metavar="PROFILE", help="The name of a profile, or a path to a profile or recipe.")
+]
 
 
 def add_to(parent: typer.Typer) -> None:
@@ -28,7 +30,10 @@ def list_profiles() -> None:
 
 @app.command()
 def show(profile: Name = "bsti-default") -> None:
-    """Say in plain English what a profile does, for an information-governance officer."""
+    """Say in plain English what a profile does.
+
+    It is written for an information-governance officer.
+    """
     from bsti_submit.cli import output
     from bsti_submit.deid.profile import load_profile
 
@@ -48,7 +53,10 @@ def lint(
         bool, typer.Option("--bench", help="Also run it over a planted study, and score leakage and over-removal.")
     ] = False,
 ) -> None:
-    """Read a profile or recipe strictly, and list everything that is wrong with it. Exit 2 if anything is."""
+    """List everything that is wrong with a profile or recipe.
+
+    It is read strictly, and every mistake is named with its line. The exit code is 2 if there is any.
+    """
     from bsti_submit.cli import output
     from bsti_submit.deid.profile import lint_profile
     from bsti_submit.errors import ExitCode

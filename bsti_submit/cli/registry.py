@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="registry",
-    help="Run the reference registry on this machine, and look after it.",
+    help="Run the reference registry on this machine. Sites do not need it; `demo` and tests do.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -129,9 +129,9 @@ def show_audit(
 @token_app.command("create")
 def token_create(
     data: Data,
-    site: Annotated[str, typer.Option(help="The site's name.")],
-    role: Annotated[str, typer.Option(help="site, panel or admin.")] = "site",
-    days: Annotated[int, typer.Option(help="How many days it lasts.")] = 365,
+    site: Annotated[str, typer.Option(metavar="NAME", help="The site's name.")],
+    role: Annotated[str, typer.Option(metavar="ROLE", help="What the token is for: site, panel or admin.")] = "site",
+    days: Annotated[int, typer.Option(metavar="DAYS", help="For how many days it is valid.")] = 365,
 ) -> None:
     """Make a token and print it. It is shown this once; only its hash is kept."""
     from bsti_submit.registry.tokens import Role
@@ -198,7 +198,10 @@ def review_list(
 
 @review_app.command("show")
 def review_show(data: Data, case: CaseArgument) -> None:
-    """Print a case: its state, findings and clinical record, and where its package is."""
+    """Show one case in full.
+
+    That is its state, what was found on arrival, its clinical record, and where its package is.
+    """
     with _review(data) as review:
         shown = review.show(case)
     typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -238,7 +241,10 @@ def review_query(
 
 @key_app.command("show")
 def key_show(data: Data) -> None:
-    """Print the public keys that receipts verify with, the signing one first."""
+    """Print the public keys that receipts verify with.
+
+    The one that signs now stands first.
+    """
     from bsti_submit.registry.folder import Folder
     from bsti_submit.registry.signing import Signer
 
@@ -249,7 +255,10 @@ def key_show(data: Data) -> None:
 
 @key_app.command("rotate")
 def key_rotate(data: Data) -> None:
-    """Replace the signing key by a new one that the present one endorses. Old receipts stay valid."""
+    """Replace the signing key by a new one.
+
+    The present key endorses the new one, and old receipts stay valid.
+    """
     from bsti_submit.registry.folder import Folder
     from bsti_submit.registry.signing import Signer
 

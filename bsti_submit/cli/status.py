@@ -23,11 +23,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="The case id.", show_default=False)] = None,
+    case: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CASE",
+            help="The case id, XXXX-XXXX-XXXX. Without it every case of this machine is shown.",
+            show_default=False,
+        ),
+    ] = None,
     source: FromPath = None,
     as_json: Json = False,
 ) -> None:
-    """Show where a case stands at the registry, or where every case of this machine stands.
+    """Show where a case stands at the registry.
 
     What the registry found wrong is shown per image, and a question of its panel with how to answer it.
     """

@@ -199,8 +199,10 @@ def registry_address(settings: Settings | None = None) -> str:
     if not settings.registry:
         raise SettingsError(
             "No registry is set up yet.",
-            hint="Set BSTI_REGISTRY to its https:// address, or put it in a site file: bsti-submit setup SITE.toml. "
-            "To try everything out first, run one here: bsti-submit registry serve --data FOLDER.",
+            hint="Type bsti-submit setup SITE.toml, with your site's settings in that file; or set BSTI_REGISTRY to the "
+            "registry's https:// address.\n"
+            "To watch a made-up case first: bsti-submit demo\n"
+            "To see whether your images would pass, with nothing sent: bsti-submit check PATH",
         )
     return settings.registry
 
@@ -268,6 +270,31 @@ def destination(settings: Settings, to: str, pace: Pace | None = None) -> Destin
 
         return DirDestination(Path(folder))
     raise InputError("The destination must be registry or dir:FOLDER.")
+
+
+def place(settings: Settings, to: str) -> str:
+    """Return where a case goes, in words for the last look."""
+    return settings.registry if to == "registry" else f"the folder {to.removeprefix('dir:')}"
+
+
+def require_destination(settings: Settings, to: str) -> None:
+    """See, before anybody spends time on a case, that it could be sent: the place is named and a token is there.
+
+    Raises
+    ------
+    InputError, SettingsError
+        If it could not, with what to type next.
+    """
+    if to != "registry":
+        destination(settings, to)
+        return
+    if credentials.find_token(registry_address(settings), environment()) is None:
+        raise SettingsError(
+            "You are not signed in to the registry yet.",
+            hint="Type bsti-submit login, and paste the token that the registry gave you; or name a file that holds it in "
+            "BSTI_TOKEN_FILE.\n"
+            "To see whether your images would pass, with nothing sent: bsti-submit check PATH",
+        )
 
 
 def refs(texts: Iterable[str] | None) -> frozenset[InstanceRef]:

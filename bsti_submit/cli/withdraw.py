@@ -47,7 +47,10 @@ def withdraw(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Take a delivered case back from the registry. This is final; copies already published cannot all be recalled."""
+    """Take a delivered case back from the registry.
+
+    This is final. Copies of a case that was published already cannot all be recalled.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.errors import InputError
 

@@ -133,9 +133,9 @@ class Prepared:
         counts: dict[Reason, int] = {}
         for rejection in found.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
-        lines = [f"{count} × {reason.text}" for reason, count in counts.items()]
+        lines = [f"{count} x {reason.text}" for reason, count in counts.items()]
         if self.survey.ignored:
-            lines.append(f"{self.survey.ignored} × Not DICOM files; they were ignored.")
+            lines.append(f"{self.survey.ignored} x Not DICOM files; they were ignored.")
         if self.survey.archives:
             lines.append(f"{self.survey.archives} of those look like archives, which are not opened inside a folder.")
         raise InputError(

@@ -133,6 +133,11 @@ class ReviewServer:
         """The link that opens the page: once, in one browser. Print it, or open it; do not keep it."""
         return self.access.url
 
+    @property
+    def opened(self) -> bool:
+        """Whether a browser has fetched a picture."""
+        return bool(self._kept or self._shown)
+
     def new_url(self) -> str:
         """Make another one-time link, if the first went to the wrong browser, whose session ends."""
         self.access = Access(self._server.server_port)

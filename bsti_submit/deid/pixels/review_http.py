@@ -158,7 +158,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
     def _open(self, token: str) -> None:
         session = self.review.access.exchange(token)
         if session is None:
-            self._text(HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal.")
+            self._text(
+                HTTPStatus.FORBIDDEN,
+                "This link is used up or wrong. For a new one press Ctrl-C in the terminal and run the command again.",
+            )
             return
         self.review.touch()
         cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
