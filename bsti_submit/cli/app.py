@@ -33,6 +33,7 @@ from bsti_submit.cli import (
     verify,
     withdraw,
 )
+from bsti_submit.cli.usage import is_usage_error, without_values
 from bsti_submit.errors import BstiError, ExitCode
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ if TYPE_CHECKING:
 
 class Shell(TyperGroup):
     """Turns our errors into a message and an exit code, for every command, however it is called."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read what was typed, up to the command."""
+        try:
+            return super().make_context(*arguments, **options)
+        except Exception as fault:
+            if is_usage_error(fault):
+                without_values(fault)
+            raise
 
     def invoke(self, ctx: Any) -> object:
         """Run a command.
@@ -57,18 +67,15 @@ class Shell(TyperGroup):
         except KeyboardInterrupt:
             sys.stderr.write("\nStopped. Nothing that was sent before is sent again when you go on.\n")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
-        except (typer.Exit, typer.Abort, SystemExit):
+        except (typer.Exit, typer.Abort):
             raise
-        except Exception as fault:
-            if _is_usage_error(fault):
+        except BaseException as fault:
+            # Whatever it is: a library may end the process with a text, or raise what is no Exception.
+            if is_usage_error(fault):
+                without_values(fault)
                 raise
             tell_fault(fault)
             raise typer.Exit(int(ExitCode.FAULT)) from None
-
-
-def _is_usage_error(fault: Exception) -> bool:
-    # Typer's own usage errors know how to show themselves; their base class is private to it.
-    return callable(getattr(fault, "show", None)) and hasattr(fault, "exit_code")
 
 
 app = typer.Typer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,14 @@ class FolderWriter:
         finally:
             with suppress(OSError):
                 part.unlink()
+
+
+_OURS = re.compile(r"ST[A-Z2-7]{10}/SE[A-Z2-7]{10}/IM[A-Z2-7]{10}\.dcm")
+
+
+def is_our_name(name: str) -> bool:
+    """Whether a name below an output folder is of the form we give; any other may name a patient."""
+    return _OURS.fullmatch(name) is not None
 
 
 def short(uid: str) -> str:
