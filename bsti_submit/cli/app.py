@@ -40,7 +40,20 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Shell(TyperGroup):
+class Group(TyperGroup):
+    """Lists its commands with the whole first sentence of each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list, as Typer does, but cut nothing off."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(limit=500)) for name, command in found if command and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class Shell(Group):
     """Turns our errors into a message and an exit code, for every command, however it is called."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
@@ -113,6 +126,16 @@ for _module in (case, check, deid, verify, package, review, approve, status, wit
 for _group in (outbox, profile, clinical, manifest, attestation, key):
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
+
+
+def _whole_sentences(parent: typer.Typer) -> None:
+    for group in parent.registered_groups:
+        group.cls = Group
+        if group.typer_instance is not None:
+            _whole_sentences(group.typer_instance)
+
+
+_whole_sentences(app)
 
 
 def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: TracebackType | None) -> None:
