@@ -7,6 +7,7 @@ not understood is refused.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -34,8 +35,13 @@ JPEG: Final = frozenset(
 )
 JPEG_LS: Final = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
 JPEG_2000: Final = frozenset(
-    ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.201")
-    + ("1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
+    (
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.91",
+        "1.2.840.10008.1.2.4.201",
+        "1.2.840.10008.1.2.4.202",
+        "1.2.840.10008.1.2.4.203",
+    )
 )
 RLE: Final = "1.2.840.10008.1.2.5"
 ENCAPSULATED: Final = JPEG | JPEG_LS | JPEG_2000 | {RLE}
@@ -124,7 +130,7 @@ def _turned(block: Buffer, width: int) -> bytes:
 def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     """Return a block with the bits above Bits Stored zero or, for signed data, filled with the sign."""
     allocated, stored = layout.bits_allocated, layout.bits_stored
-    if allocated == 1 or stored == allocated:
+    if allocated in (1, stored):
         return block
     import numpy as np
 
@@ -221,7 +227,7 @@ def _by_offsets(starts: tuple[int, ...], fragments: tuple[memoryview, ...]) -> I
     if starts[0] != 0 or any(start not in at for start in starts) or list(starts) != sorted(set(starts)):
         raise UnclearCoding
     bounds = [at[start] for start in starts] + [len(fragments)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in itertools.pairwise(bounds):
         yield fragments[first] if last == first + 1 else b"".join(fragments[first:last])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -70,7 +69,7 @@ class FolderWriter:
                     stream.write(chunk)
             if digest.hexdigest() != certified.sha256:
                 raise HeldError("An image changed after its final check, so it was not written.")
-            os.replace(part, target)
+            part.replace(target)
         except OSError:
             raise InputError("The output folder cannot be written to.", hint="Is the disk full?") from None
         finally:
