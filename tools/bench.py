@@ -39,6 +39,15 @@ COMMAND = (sys.executable, "-m", "bsti_submit")
 BARE_APP = (
     "import typer; a = typer.Typer(add_completion=False)\n@a.command()\ndef main(x: str = ''): 'Say.'\na(['--help'])"
 )
+LAUNCHER = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+child.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss)
+sys.exit(child.returncode)
+"""
+"""A small process between: a new one is charged with the memory of whoever started it."""
 MIB = 1 << 20
 
 
@@ -193,14 +202,10 @@ def multi_frame(path: Path, mebibytes: int) -> None:
 
 def peak(study: Path, folder: Path) -> float:
     """Return the greatest resident memory of `deid` on a study, in MiB, as the system counted it."""
-    environment = {**os.environ, "BSTI_HOME": str(folder / "home")}
     words = [*COMMAND, "deid", str(study), str(folder / f"memory-{study.name}")]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"deid ended with {process.returncode}")
-    return usage.ru_maxrss / (MIB if sys.platform == "darwin" else 1024)
+    environment = {**os.environ, "BSTI_HOME": str(folder / "home")}
+    told = subprocess.check_output([sys.executable, "-c", LAUNCHER, *words], env=environment, stderr=subprocess.DEVNULL)
+    return int(told) / (MIB if sys.platform == "darwin" else 1024)
 
 
 def memory(sample: SampleStudy, folder: Path, mebibytes: int) -> list[Row]:

@@ -8,6 +8,7 @@ not understood is refused.
 from __future__ import annotations
 
 import itertools
+import mmap
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK: Final = 4 << 20
+LET_GO_EVERY: Final = 8 * BLOCK
 """Bytes of native pixels handled at a time; a multiple of every word."""
 
 JPEG: Final = frozenset(
@@ -101,6 +103,8 @@ def native_size(layout: PixelLayout) -> int | None:
 def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Callable[[], Iterator[Buffer]]:
     def blocks() -> Iterator[Buffer]:
         for start in range(0, size, BLOCK):
+            if start % LET_GO_EVERY == 0:
+                _let_go(value)
             block: Buffer = value[start : start + BLOCK]
             if swap:
                 block = _turned(block, swap)
@@ -108,8 +112,15 @@ def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Cal
             if start + len(block) >= size:
                 block = _last(block, size - start, layout)
             yield block
+        _let_go(value)
 
     return blocks
+
+
+def _let_go(value: memoryview) -> None:
+    """Give the pages of a large mapped file back: once read they count as our memory, and reading them again is cheap."""
+    if isinstance(value.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        value.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def _last(block: Buffer, size: int, layout: PixelLayout) -> Buffer:

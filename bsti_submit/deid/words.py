@@ -65,8 +65,9 @@ _PLACES: Final = frozenset(
         0x00020016,
         0x00181000,
         0x001021F0,
+        0x00102180,
+        0x00102160,
     )
-    + (0x00102180, 0x00102160)
 )
 _DATES: Final = frozenset((0x00100030, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x00100032))
 """Birth, study, series, acquisition and content dates."""
