@@ -14,7 +14,9 @@ from contextlib import contextmanager
 
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from bsti_submit.cli.app import app
 from bsti_submit.clinical.record import ClinicalRecord, validate
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.deid.pseudonyms import SiteKey
@@ -24,6 +26,7 @@ from bsti_submit.pipeline.prepared import prepare
 from bsti_submit.sample import make_sample
 
 from .samples import CT_RECORD, change
+from .test_messages import STATED
 from .test_prompt import Screen
 
 NOBODY = {"prior_imaging": {"value": "no"}, "age": {"absent": "unknown"}, "sex": {"absent": "unknown"}}
@@ -229,3 +232,40 @@ def test_a_delivered_earlier_case_is_offered_at_the_prompt(site):
     assert f"(case {case_id})" in screen.text
     assert record.data["prior_imaging"]["studies"][0]["case_id"] == case_id
     assert made.returncode == 0
+
+
+@pytest.fixture
+def here(site, monkeypatch):
+    """The environment of the site, with an empty home."""
+    folder, environment, _, other = site
+    for name in ("BSTI_SITE_KEY_FILE",):
+        monkeypatch.setenv(name, environment[name])
+    home = folder / "empty-home"
+    shutil.rmtree(home, ignore_errors=True)
+    monkeypatch.setenv("BSTI_HOME", str(home))
+    return folder, other.folder, home
+
+
+WITH_IMAGES = [
+    *[(name, ("check",)) for name in STATED],
+    *[(name, ("package",)) for name in ("age over 89", "identifier in text", "unknown field")],
+    *[(name, ("case", "--dry-run")) for name in ("no unit", "impossible pO2", "both")],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), WITH_IMAGES, ids=lambda value: value if isinstance(value, str) else value[0]
+)
+def test_a_stated_mistake_beside_images_is_told_and_nothing_is_built(here, name, command):
+    folder, images, home = here
+    members, message = STATED[name]
+    file = folder / "wrong.json"
+    file.write_text(json.dumps(change(CT_RECORD, **{**NOBODY, **NO_TESTS, **members})), "utf-8")
+    done = CliRunner().invoke(app, [command[0], str(images), "--clinical", str(file), *command[1:]])
+    assert done.exit_code == 2, done.stderr
+    assert f"  {message}" in done.stderr.splitlines()
+    assert done.stdout == ""
+    if home.exists():
+        assert [path for path in home.rglob("*") if path.suffix in {".zip", ".json", ".part"}] == []
+        with Outbox(home) as outbox:
+            assert outbox.list() == ()
