@@ -104,6 +104,14 @@ OTHERS = {
         "E-FIO2 po2.fio2",
     ),
     "saturation as fraction": ({"spo2": {"value": 0.94, "unit": "%"}}, "E-RANGE spo2"),
+    "earlier imaging without an answer": ({"prior_imaging": {}}, "E-REQUIRED prior_imaging.value"),
+    "earlier imaging as a word": ({"prior_imaging": "yes"}, "E-TYPE prior_imaging"),
+    "RT-PCR as a word": ({"rt_pcr": "positive"}, "E-TYPE rt_pcr"),
+    "text without a code": ({"indication": {"text": "cough"}}, "E-REQUIRED indication"),
+    "less than nothing": ({"crp": {"value": 0, "unit": "mg/L", "comparator": "<"}}, "E-RANGE crp"),
+    "oxygen without a saturation": ({"spo2": {"absent": "not-done", "fio2": 0.28}}, "E-NO-VALUE spo2"),
+    "a formula": ({"indication": {"code": "other", "text": "=1+1+1"}}, "E-FORMULA indication.text"),
+    "a signed formula": ({"indication": {"code": "other", "text": "+cmd()"}}, "E-FORMULA indication.text"),
     "yes without studies": ({"prior_imaging": {"value": "yes"}}, "E-REQUIRED prior_imaging"),
     "no with studies": (
         {"prior_imaging": {"value": "no", "studies": [{"modality": "CT", "days_before": 3}]}},
@@ -203,6 +211,35 @@ def test_a_likely_cause_is_offered_on_a_line_of_its_own():
     with pytest.raises(InputError) as raised:
         accept(change(CT_RECORD, white_cell_count={"value": 6400, "unit": "10*9/L"}), BARE)
     assert raised.value.details[1] == "  This looks like cells/uL; 6400 /uL is 6.4 10*9/L."
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("white_cell_counts", "white_cell_count"),
+        ("WCC", "white_cell_count"),
+        ("PaO2", "po2"),
+        ("p02", "po2"),
+        ("Sexx", "sex"),
+    ],
+)
+def test_a_misspelt_field_is_answered_with_the_right_one(name, meant):
+    with pytest.raises(InputError) as raised:
+        accept(change(CT_RECORD, **{name: 1}), BARE)
+    assert raised.value.details[1] == f"  Did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["dob", "nhs_number", "patientName", "hospital_id", "consultant"])
+def test_a_field_named_for_a_kind_of_thing_is_named(name):
+    assert lines(change(CT_RECORD, **{name: 1}))[0].startswith(f"E-UNKNOWN-FIELD {name}: ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["quaglione", "smith_john", "name_quaglione", "PatientQuaglione", "n9434765919", "p19470312", "patient name", ""],
+)
+def test_a_field_named_for_a_person_is_not_named(name):
+    assert lines(change(CT_RECORD, **{name: 1}))[0].startswith("E-UNKNOWN-FIELD (unnamed): ")
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 3, True, [CT_RECORD]])
