@@ -162,6 +162,14 @@ def site(tmp_path_factory):
     return folder, environment, sample, other
 
 
+@pytest.fixture(scope="module")
+def earlier(site):
+    """The id of the earlier study's own case, which is packaged."""
+    done = package(site, site[0] / "prior", "prior")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["case_id"]
+
+
 def package(site, images, name, **members):
     folder, environment, sample, _ = site
     record = {
@@ -189,11 +197,8 @@ def listed(case_id, days):
     return {"value": "yes", "studies": [{"modality": "CT", "days_before": days, "case_id": case_id, "included": False}]}
 
 
-def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_is_held(site):
+def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_is_held(site, earlier):
     folder, _, sample, other = site
-    first = package(site, folder / "prior", "prior")
-    assert first.returncode == 0, first.stderr
-    earlier = json.loads(first.stdout)["case_id"]
     stranger = package(site, other.folder, "stranger", prior_imaging=listed(earlier, 30))
     assert stranger.returncode == 3
     told = json.loads(stranger.stdout)["error"]
@@ -213,25 +218,23 @@ def test_a_case_that_this_machine_does_not_know_is_taken_on_its_check_character(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_delivered_earlier_case_is_offered_at_the_prompt(site):
+def test_a_delivered_earlier_case_is_offered_at_the_prompt(site, earlier):
     folder, _, sample, _ = site
     key = SiteKey(base64.b64decode((folder / "site.key").read_text()))
-    made = package(site, folder / "prior", "again")
     with (
         Outbox(folder / "home") as outbox,
         prepare(sample.folder, load_profile("bsti-default"), key, lambda _: None) as prepared,
     ):
-        case_id = outbox.find(prepared.tag([2])).case_id
+        assert outbox.find(prepared.tag([2])).case_id == earlier
         assert prepared.context(1, outbox=outbox).priors[0].case_id == ""
-        outbox.delivered(case_id, json.dumps({"id": "R-1"}).encode())
+        outbox.delivered(earlier, json.dumps({"id": "R-1"}).encode())
         facts = prepared.context(1, outbox=outbox)
-        assert facts.priors[0].case_id == case_id
+        assert facts.priors[0].case_id == earlier
         answers = [sample.id_suffix, "", "", "2", "nd", "", "nd", "nd", "nd", "", "", "1", "", "", "done"]
         screen = Screen(*answers, facts=facts)
         record = screen.run()
-    assert f"(case {case_id})" in screen.text
-    assert record.data["prior_imaging"]["studies"][0]["case_id"] == case_id
-    assert made.returncode == 0
+    assert f"(case {earlier})" in screen.text
+    assert record.data["prior_imaging"]["studies"][0]["case_id"] == earlier
 
 
 @pytest.fixture
