@@ -269,6 +269,6 @@ def test_a_stated_mistake_beside_images_is_told_and_nothing_is_built(here, name,
     assert f"  {message}" in done.stderr.splitlines()
     assert done.stdout == ""
     if home.exists():
-        assert [path for path in home.rglob("*") if path.suffix in {".zip", ".json", ".part"}] == []
+        assert [path for path in home.rglob("*") if path.suffix in {".zip", ".part"}] == []
         with Outbox(home) as outbox:
             assert outbox.list() == ()
