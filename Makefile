@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+LOWEST := $(VENV)-lowest
 
-.PHONY: demo test nightly format generate lock clean
+.PHONY: demo test nightly lowest bench format generate lock clean
 
 # The whole way of a case on a made-up study: about 20 seconds, and it ends by itself.
 demo: $(STAMP)
@@ -17,8 +18,15 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
-nightly: $(STAMP)
+nightly: $(STAMP) lowest
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
+
+# Everything on the lowest versions that pyproject.toml allows: a bound that is written down is a bound that is tested.
+lowest: $(STAMP)
+	$(BIN)/python tools/lowest.py > $(LOWEST).txt
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST).txt --editable ".[registry,dev]"
+	$(LOWEST)/bin/python -m pytest -m "not nightly" -n $(WORKERS) $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -34,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOWEST) $(LOWEST).txt dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 # Recipes, allow-lists and documents that are made from the standard's table and the profiles.
 generate: $(STAMP)

@@ -84,11 +84,14 @@ def for_record(clinical_sha256: str, stated: Mapping[str, object]) -> dict[str, 
     return _head("package", stated) | {"clinical_sha256": clinical_sha256}
 
 
+def record_template(clinical_sha256: str, *, basis: str, opt_out: str) -> dict[str, object]:
+    """Return the attestation of an amended record, to be completed."""
+    return _head("package", _open(basis, opt_out)) | {"clinical_sha256": clinical_sha256}
+
+
 def template(scope: str, release: Release, *, basis: str, opt_out: str, expires: str = "") -> dict[str, object]:
     """Return a document to be completed: every confirmation is still ``false`` and must be set by a person."""
-    stated = facts(basis=basis, opt_out=opt_out, looked_at=False)
-    open_facts = {name: False if value is True else value for name, value in stated.items()}
-    document = _head(scope, open_facts)
+    document = _head(scope, _open(basis, opt_out))
     if scope == "standing":
         return document | {
             "profile": release.profile,
@@ -101,6 +104,11 @@ def template(scope: str, release: Release, *, basis: str, opt_out: str, expires:
     if scope == "manifest":
         return document | {"manifest_sha256": release.manifest_sha256}
     return document | {"package_sha256": release.package_sha256}
+
+
+def _open(basis: str, opt_out: str) -> dict[str, object]:
+    stated = facts(basis=basis, opt_out=opt_out, looked_at=False)
+    return {name: False if value is True else value for name, value in stated.items()}
 
 
 def _head(scope: str, stated: Mapping[str, object]) -> dict[str, object]:

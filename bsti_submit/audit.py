@@ -16,7 +16,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import rfc8785
 from filelock import FileLock, Timeout
@@ -29,34 +29,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS: Final = frozenset(
-    (
-        *(
-            "scan",
-            "deidentify",
-            "verify",
-            "review",
-            "package",
-            "attest",
-            "upload",
-            "resume",
-            "deliver",
-            "refuse",
-        ),
-        *("withdraw", "amend", "drop", "key", "recovered", "command"),
-    )
+    """
+    begin deidentify package attest send upload pause deliver refuse amend withdraw drop recovered command
+    """.split()
 )
-FIELDS: Final = (
-    *("n", "at", "event", "tool_version", "case_id", "profile", "profile_version", "recipe_sha256"),
-    *("codes", "standard_edition", "config_sha256", "files", "certified", "left_out", "held"),
-    *("reasons", "actions", "pixels", "role", "package_sha256", "manifest_sha256", "clinical_sha256"),
-    *("size", "objects", "text_version", "text_sha256", "scope", "host", "tls", "http_status"),
-    *("receipt_id", "destination", "reason", "urgent", "user", "run_id", "exit_status", "lines"),
-    *("prev", "hash"),
+FIELDS: Final = tuple(
+    """
+    n at event tool_version case_id command exit_status step profile profile_version recipe_sha256 standard_edition
+    key_id certified left_out held reasons package_sha256 manifest_sha256 clinical_sha256 size objects scope
+    text_version text_sha256 attestation_sha256 destination receipt_id source lines prev hash
+    """.split()
 )
 """Every member that a line may have, in the order of the exported columns."""
 
 _FREE: Final = frozenset(FIELDS) - {"n", "at", "event", "tool_version", "prev", "hash"}
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}|")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _START: Final = "0" * 64
 _LONGEST_LINE: Final = 64 << 10
 _PATIENCE: Final = 30.0
@@ -92,13 +80,15 @@ class AuditLog:
         self._head = folder / "audit.head"
         self._now = now
 
-    def append(self, event: str, **members: str | int | bool | Mapping[str, int]) -> None:
+    def append(self, event: str, at: str = "", **members: str | int | bool | Mapping[str, int]) -> None:
         """Write a line and have it on the disk before this returns.
 
         Parameters
         ----------
         event
             One of `EVENTS`.
+        at
+            When it happened, as RFC 3339 in UTC to the second; without it, now.
         members
             Of `FIELDS`: codes, digests, counts, ids of ours. Words of letters, digits and ``._:@/+-`` only,
             so that no typed text and no name with a space or ``^`` can come in by mistake.
@@ -114,11 +104,13 @@ class AuditLog:
             raise ValueError("not an event of the audit log")
         for name, value in members.items():
             _require_safe(name, value)
+        if at and not _TIME.fullmatch(at):
+            raise ValueError("not a time of the audit log")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with FileLock(self.path.with_suffix(".lock"), mode=0o600).acquire(timeout=_PATIENCE):
                 number, last = self._mend(*self._end())
-                self._write(event, members, number + 1, last)
+                self._write(event, members, number + 1, last, at)
         except Timeout:
             raise NotDeliveredError("Another bsti-submit holds the audit log.", hint="Try again.") from None
         except OSError:
@@ -166,9 +158,7 @@ class AuditLog:
         HeldError
             If the log is not whole: what is exported is what was written.
         """
-        checked = self.verify()
-        if not checked.is_whole:
-            raise HeldError(f"The audit log is not whole: line {checked.line}: {checked.problem}.")
+        checked = self._whole()
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow(FIELDS)
         for document in self.lines():
@@ -180,17 +170,35 @@ class AuditLog:
             )
         return checked.lines
 
+    def export_lines(self, out: TextIO) -> int:
+        """Write the log as it is, one JSON document a line, and return the number of lines.
+
+        Raises
+        ------
+        HeldError
+            If the log is not whole.
+        """
+        checked = self._whole()
+        out.writelines(rfc8785.dumps(dict(document)).decode() + "\n" for document in self.lines())  # type: ignore[arg-type]
+        return checked.lines
+
+    def _whole(self) -> Checked:
+        checked = self.verify()
+        if not checked.is_whole:
+            raise HeldError(f"The audit log is not whole: line {checked.line}: {checked.problem}.")
+        return checked
+
     def lines(self) -> Iterator[Mapping[str, object]]:
         """Yield the lines in order, up to the first that is not as it was written."""
         with suppress(FileNotFoundError), self.path.open("rb") as stream:
             while (line := stream.readline(_LONGEST_LINE)) and (document := _parsed(line)) is not None:
                 yield document
 
-    def _write(self, event: str, members: Mapping[str, object], number: int, last: str) -> None:
+    def _write(self, event: str, members: Mapping[str, object], number: int, last: str, at: str = "") -> None:
         document = {
             **members,
             "n": number,
-            "at": self._now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "at": at or self._now().strftime("%Y-%m-%dT%H:%M:%SZ"),
             "event": event,
             "tool_version": __version__,
             "prev": last,
@@ -263,8 +271,13 @@ def _hash(document: Mapping[str, object]) -> str:
     return hashlib.sha256(rfc8785.dumps(dict(document))).hexdigest()  # type: ignore[arg-type]
 
 
-def _require_safe(name: str, value: object) -> None:
-    safe = name in _FREE and (
+def fitting(members: Mapping[str, object]) -> dict[str, Any]:
+    """Return the members that a line may have; what could be typed text is left out."""
+    return {name: value for name, value in members.items() if _is_safe(name, value)}
+
+
+def _is_safe(name: str, value: object) -> bool:
+    return name in _FREE and (
         isinstance(value, bool | int)
         or (isinstance(value, str) and _WORD.fullmatch(value) is not None)
         or (
@@ -272,5 +285,8 @@ def _require_safe(name: str, value: object) -> None:
             and all(_WORD.fullmatch(str(key)) and isinstance(count, int) for key, count in value.items())
         )
     )
-    if not safe:
+
+
+def _require_safe(name: str, value: object) -> None:
+    if not _is_safe(name, value):
         raise ValueError(f"{name if name in FIELDS else 'a member'} must not be logged like that")

@@ -7,10 +7,10 @@ the contract (`docs/exit-codes.md`).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class ExitCode(IntEnum):
@@ -25,6 +25,14 @@ class ExitCode(IntEnum):
     REFUSED = 6
     SETTINGS = 7
     INTERRUPTED = 130
+
+
+_GRAVEST_FIRST: Final = tuple(ExitCode(code) for code in (130, 1, 6, 3, 4, 7, 5, 2, 0))
+
+
+def gravest(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code with which a command ends that did many things; 0 if it did none."""
+    return min(codes, key=_GRAVEST_FIRST.index, default=ExitCode.DONE)
 
 
 class BstiError(Exception):
@@ -93,3 +101,9 @@ class SettingsError(BstiError):
     """Sign-in, settings, certificate or key: something to set up before this can work."""
 
     exit_code = ExitCode.SETTINGS
+
+
+class StoppedError(BstiError):
+    """The person stopped, by Ctrl-C or at the end of the input. Says what is kept."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""Real scanners' files: pydicom's own, and where BSTI_TEST_DICOM names a folder of chest studies, those too."""
+"""Real scanners' files: pydicom's own, and where BSTI_REAL_DATA names a folder of chest studies, those too."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pydicom.data import get_testdata_file
 
 from tests.support.registry import running_registry
 
-FOLDER = os.environ.get("BSTI_TEST_DICOM", "")
+FOLDER = os.environ.get("BSTI_REAL_DATA", "")
 BUNDLED = Path(get_testdata_file("CT_small.dcm")).parent
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the files are as scanners wrote them
 
-needs_folder = pytest.mark.skipif(not FOLDER, reason="BSTI_TEST_DICOM names no folder of real studies")
+needs_folder = pytest.mark.skipif(not FOLDER, reason="BSTI_REAL_DATA names no folder of real studies")
 
 
 def run(environment, *arguments):

@@ -15,7 +15,7 @@ def main() -> None:
         for found in distributions()
         if (name := found.metadata["Name"]).lower().replace("_", "-") not in LEFT_OUT
     }
-    text = "# The versions that were tested. Made by `make lock`; used by `make test` and in docs/install.md.\n"
+    text = "# The versions that were tested. Made by `make lock`; used by `make`, and by `pip install -c constraints.txt .` next year.\n"
     Path("constraints.txt").write_text(text + "\n".join(sorted(pins)) + "\n", "utf-8")
 
 

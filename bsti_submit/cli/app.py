@@ -13,8 +13,11 @@ from typer.core import TyperGroup
 
 from bsti_submit import __version__
 from bsti_submit.cli import (
+    amend,
     approve,
     attestation,
+    audit,
+    batch,
     case,
     check,
     clinical,
@@ -27,6 +30,7 @@ from bsti_submit.cli import (
     outbox,
     package,
     profile,
+    receipt,
     registry,
     review,
     setup,
@@ -44,10 +48,26 @@ class Shell(TyperGroup):
     """Turns our errors into a message and an exit code, for every command, however it is called."""
 
     def invoke(self, ctx: Any) -> object:
-        """Run a command.
+        """Run a command, and note in the audit log which it was and how it ended.
 
         An unexpected error is told by its kind and its place in our code alone: its text may hold a value.
         """
+        code = int(ExitCode.BAD_INPUT)  # what a usage error ends with
+        try:
+            found = self._told(ctx)
+            code = int(ExitCode.DONE)
+        except typer.Exit as ended:
+            code = int(ended.exit_code)
+            raise
+        else:
+            return found
+        finally:
+            if ctx.invoked_subcommand in _NOTED and not {"--help", "-h"} & set(sys.argv):
+                from bsti_submit.cli.noting import note_command
+
+                note_command(ctx.invoked_subcommand, code)
+
+    def _told(self, ctx: Any) -> object:
         from bsti_submit.cli.output import tell_error, tell_fault
 
         try:
@@ -55,8 +75,8 @@ class Shell(TyperGroup):
         except BstiError as error:
             tell_error(error)
             raise typer.Exit(int(error.exit_code)) from None
-        except KeyboardInterrupt:
-            sys.stderr.write("\nStopped. Nothing that was sent before is sent again when you go on.\n")
+        except (KeyboardInterrupt, EOFError):
+            sys.stderr.write("\nStopped. To go on, run the same command again; nothing is sent twice.\n")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except (typer.Exit, typer.Abort, SystemExit):
             raise
@@ -65,6 +85,10 @@ class Shell(TyperGroup):
                 raise
             tell_fault(fault)
             raise typer.Exit(int(ExitCode.FAULT)) from None
+
+
+_NOTED = frozenset("case batch check deid package review approve amend withdraw outbox key setup login logout".split())
+"""The commands that do something with a case, a picture, a key or a token; those that only show are not noted."""
 
 
 def _is_usage_error(fault: Exception) -> bool:
@@ -102,9 +126,36 @@ def _root(
     pass
 
 
-for _module in (case, check, deid, verify, package, review, approve, status, withdraw, setup, login, demo):
+_COMMANDS = (
+    case,
+    batch,
+    check,
+    deid,
+    verify,
+    package,
+    review,
+    approve,
+    status,
+    amend,
+    withdraw,
+    setup,
+    login,
+    demo,
+)
+for _module in _COMMANDS:
     _module.add_to(app)
-for _group in (outbox, profile, clinical, manifest, attestation, key, credit):
+_GROUPS = (
+    outbox,
+    receipt,
+    audit,
+    profile,
+    clinical,
+    manifest,
+    attestation,
+    key,
+    credit,
+)
+for _group in _GROUPS:
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bsti_submit.cli.person import Person
+    from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import OutboxCase
     from bsti_submit.settings import Settings
 
@@ -27,7 +28,10 @@ def approve(
     attestation: AttestationFile = None,
     to: Destination = "registry",
 ) -> None:
-    """Approve a package in the outbox. `bsti-submit outbox send` then sends exactly that file."""
+    """Approve a package in the outbox for sending.
+
+    At a terminal you take a last look at its images and confirm. `bsti-submit outbox send` then sends exactly that file.
+    """
     from bsti_submit import attestation as attesting
     from bsti_submit.attestation import Release
     from bsti_submit.cli import output, wiring
@@ -37,11 +41,12 @@ def approve(
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
         kept = outbox.get(case)
+        wiring.verdicts(settings).require_digest(recipe_of(kept))
         if attestation is not None:
             document: Mapping[str, object] = attesting.read(attestation)
             attesting.check(document, Release(kept.package_sha256, "", "", "", ""))
         elif output.has_terminal():
-            document = confirmed(Person(output.console()), settings, kept)
+            document = confirmed(Person(output.console()), settings, kept, to, verb="approve")
         else:
             raise ApprovalError(
                 "Without a terminal an attestation of this very package is needed.", hint="--attestation FILE"
@@ -50,38 +55,72 @@ def approve(
     output.write(f"Case {kept.case_id} is approved. Send it with: bsti-submit outbox send")
 
 
-def confirmed(person: Person, settings: Settings, kept: OutboxCase) -> Mapping[str, object]:
-    """Have a person confirm a package that is in the outbox, after a look at its images.
+def recipe_of(kept: OutboxCase) -> str:
+    """Return the digest of the recipe under which a package was made."""
+    profile = kept.record().get("profile")
+    return str(profile.get("recipe_sha256", "")) if isinstance(profile, dict) else ""
+
+
+def confirmed(
+    person: Person,
+    settings: Settings,
+    kept: OutboxCase,
+    to: str,
+    *,
+    verb: str,
+    refs: Mapping[str, InstanceRef] | None = None,
+) -> Mapping[str, object]:
+    """Have a person confirm a package that is in the outbox, after a look at the images that are in it.
+
+    Parameters
+    ----------
+    verb
+        What the confirmation does: ``send`` or ``approve``.
+    refs
+        The source's reference of each image in the package, while that is known.
 
     Raises
     ------
     ApprovalError
         If it is not confirmed.
+    StoppedError
+        If they stop.
     """
     from functools import partial
 
     from bsti_submit import attestation as attesting
     from bsti_submit.bundle import PackageReader
+    from bsti_submit.cli import flow, wiring
+    from bsti_submit.cli.person import Leaving
     from bsti_submit.deid.pixels.render import render
     from bsti_submit.deid.pixels.review import ReviewItem
-    from bsti_submit.errors import ApprovalError
     from bsti_submit.model import InstanceRef
-    from bsti_submit.report.console import readable
 
     with PackageReader(kept.path) as reader:
 
         def draw(name: str, *, frame: int, full_range: bool, size: int) -> bytes:
             return render(reader.read(name), frame=frame, full_range=full_range, size=size)
 
+        known = refs or {name: InstanceRef(number) for number, name in enumerate(reader.images(), 1)}
+        # In the order of the source, in which a stack of slices can be looked through; the package has that of the UIDs.
+        names = sorted(reader.images(), key=lambda name: (name.split("/")[2], known[name]))
         items = [
-            ReviewItem(InstanceRef(number), name, partial(draw, name), group=name.split("/")[2])
-            for number, name in enumerate(reader.images(), 1)
+            ReviewItem(
+                known[name],
+                f"{number} of {len(names)}",
+                partial(draw, name),
+                group=f"Series {name.split('/')[2].lstrip('0')}",
+            )
+            for number, name in enumerate(names, 1)
         ]
-        person.say(f"Case {kept.case_id}: {kept.objects} images, {readable(kept.size)}, SHA-256 {kept.package_sha256}")
-        person.look(items, None, notes=(f"Case {kept.case_id}",))
-    for line in attesting.text().splitlines():
-        person.say(f"  {line}")
-    if person.ask(f"Type {attesting.CONFIRMATION} to approve: ") != attesting.CONFIRMATION:
-        raise ApprovalError("Not confirmed, so nothing was approved.")
-    stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=True)
+        leaving = Leaving(
+            kept.case_id,
+            wiring.place(settings, to),
+            kept.objects,
+            kept.size,
+            kept.package_sha256,
+            "" if refs else "The # numbers are of this package now, not of the source folder.",
+        )
+        looked = person.last_look(leaving, items, flow.terms(settings), verb=verb)
+    stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=looked)
     return attesting.for_package(kept.package_sha256, stated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,10 @@ from bsti_submit.cli.options import (
     AttestationFile,
     ClinicalFile,
     Destination,
+    ExcludeList,
     LeaveOut,
+    LimitRate,
+    OnlyBetween,
     ProfileName,
     SourcePath,
     Study,
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bsti_submit.cli.person import Person
+    from bsti_submit.cli.wiring import Pace
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.case import Built
+    from bsti_submit.pipeline.exclusion import ExclusionList
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.receipt import Receipt
     from bsti_submit.report.events import Event
@@ -49,27 +55,37 @@ def case(
     leave_out: LeaveOut = None,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Send these studies once more, as a new case, though they were sent before."),
+        typer.Option("--again", help="Send these studies once more, as a new case, even if they were sent before."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but keep and send the package.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything except keeping and sending the package.")
+    ] = False,
+    exclude_list: ExcludeList = None,
+    limit_rate: LimitRate = "",
+    only_between: OnlyBetween = "",
     as_json: Json = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", help="Take the prefilled choices. It never stands in for the attestation."),
+        typer.Option(
+            "--yes",
+            help="At a terminal, take every answer that Enter alone would accept: the newest study, no earlier study, and age, "
+            "sex and earlier imaging as the images have them. You are still asked for the hospital number, the other metrics "
+            "and your confirmation.",
+        ),
     ] = False,
 ) -> None:
-    """Submit one case: survey, clinical metrics, de-identification, a last look, and upload over TLS.
+    """Submit one case, from a folder to the receipt.
 
-    At a terminal you are asked for everything, and the only thing sent is what you have seen and confirmed. Without a terminal
-    give --clinical and --attestation. Stopped half-way? Run the same command again.
+    At a terminal you are asked for everything: the study, the pictures that must be looked at, the clinical metrics. The images
+    are de-identified on this machine, you take a last look at them, and only what you confirm is sent, encrypted, to the
+    registry. If you stop half-way, run the same command again. Without a terminal, give --clinical and --attestation.
     """
     from bsti_submit.cli import output, wiring
     from bsti_submit.cli.person import Person
 
-    del yes
     output.set_json(as_json)
     settings = wiring.start()
-    person = Person(output.console()) if output.has_terminal() else None
+    person = Person(output.console(), take_prefilled=yes) if output.has_terminal() else None
     run = CaseRun(
         settings,
         person,
@@ -82,6 +98,8 @@ def case(
         again=again,
         counting=dry_run,
         as_json=as_json,
+        excluded=wiring.exclusions(exclude_list),
+        pace=wiring.Pace(limit_rate, only_between),
     )
     run.run(path)
 
@@ -103,6 +121,8 @@ class CaseRun:
         again: bool,
         counting: bool,
         as_json: bool,
+        excluded: ExclusionList | None,
+        pace: Pace,
     ) -> None:
         from bsti_submit import attestation as attesting
         from bsti_submit.cli import flow, wiring
@@ -117,15 +137,19 @@ class CaseRun:
         self.counting = counting
         self.as_json = as_json
         self.contributor = flow.contributor(settings)
-        self.profile = wiring.profile(settings, profile)
+        self.excluded = excluded
+        self.pace = pace
+        pace.options()  # a mistake in it is told before the long work
+        if person is not None and not counting:
+            wiring.require_destination(settings, to)
+        self.profile = wiring.earned_profile(settings, profile)
         self.key = wiring.site_key(settings, person=person is not None, must=True).key
         self.attestation = attesting.read(attestation) if attestation is not None else None
         if person is None:
             flow.require_clinical(clinical)
             if not counting:
                 self._require_attestation()
-                if to == "registry":
-                    wiring.registry_address(settings)
+                wiring.require_destination(settings, to)
 
     def _require_attestation(self) -> None:
         from bsti_submit.errors import ApprovalError
@@ -154,8 +178,8 @@ class CaseRun:
             except CaseHeldError as error:
                 refs = [report.ref for report in error.reports if report.outcome is Outcome.HELD]
                 line = flow.tell_held(self.settings, prepared, refs)
-                output.say(line)
                 if not self.as_json:
+                    error.details = (*error.details, line)
                     raise
                 output.write_json(
                     {
@@ -166,42 +190,53 @@ class CaseRun:
                     }
                 )
                 output.say(error.message)
+                output.say(line)
                 raise typer.Exit(int(ExitCode.HELD)) from None
 
     def _run(self, prepared: Prepared, outbox: Outbox, emit: Callable[[Event], None]) -> None:
-        from bsti_submit.cli import flow, wiring
+        from bsti_submit.cli import flow, held, wiring
+        from bsti_submit.cli.survey import show_survey
         from bsti_submit.model import new_case_id
         from bsti_submit.pipeline.case import build
+        from bsti_submit.pipeline.exclusion import require_no_objection
         from bsti_submit.pipeline.submission import build_and_keep
 
         prepared.require_one_patient()
-        if self.person is not None:
-            self.person.show_survey(prepared, flow.refused_kinds(prepared))
+        require_no_objection(prepared, self.excluded)
         prepared.require_images()
+        flow.require_known(prepared, self.leave_out)
         if self.person is not None:
-            chosen = flow.choose_attended(prepared, self.person, self.study)
-            record = None
+            show_survey(self.person, prepared, flow.refused_kinds(prepared, self.leave_out))
+        record = None
+        if self.person is not None:
+            chosen = flow.choose_attended(prepared, self.person, self.study, self.leave_out)
+            if self.clinical is not None:
+                context = prepared.context(chosen.index, included=chosen.numbers, outbox=outbox)
+                record = flow.read_record(self.clinical, context)
         else:
             clinical = flow.require_clinical(self.clinical)
             chosen, record = flow.choose_unattended(
                 prepared, self.study, lambda context: flow.read_record(clinical, context), outbox
             )
         tag = prepared.tag(chosen.numbers)
-        earlier = None if self.again or self.counting else outbox.find(tag)
-        if earlier is not None and self._go_on_with(earlier, record, outbox, emit):
+        earlier = None if self.counting else outbox.find(tag)
+        if earlier is not None and not self.again and self._go_on_with(earlier, record, outbox, emit):
             return
         flow.require_told_apart(prepared, self.person)
         with wiring.decisions(self.settings) as decided:
             work = flow.work_for(prepared, self.key, decided)
             choices = chosen.choices(self.leave_out)
             if self.person is not None:
-                flow.review_held(prepared, work, choices, self.person, emit)
+                known = [rejection.report() for rejection in prepared.select(choices).rejections]
+                choices = held.settle_held(prepared, choices, known, self.person)
+                looked = held.review_held(prepared, work, choices, self.person, emit)
+                choices = replace(choices, leave_out=choices.leave_out | looked.left_out)
+                choices = held.settle_held(prepared, choices, looked.held, self.person)
                 context = prepared.context(chosen.index, included=chosen.numbers, outbox=outbox)
-                record = (
-                    flow.read_record(self.clinical, context)
-                    if self.clinical is not None
-                    else self.person.metrics(context, outbox, tag)
-                )
+                if record is None:
+                    record = self.person.metrics(context, outbox, tag)
+                else:
+                    self.person.confirm_patient(context)
             if self.counting:
                 built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
                 self._tell_counted(built)
@@ -217,14 +252,15 @@ class CaseRun:
                 self.key,
                 emit,
                 self.contributor,
+                after=earlier,
             )
-        with wiring.destination(self.settings, self.to) as destination:
-            document = self._attest(built, destination)
+        with wiring.destination(self.settings, self.to, self.pace) as destination:
+            document = self._attest(built, destination, outbox)
             self._send(built.package.case_id, document, destination, outbox, emit, built)
 
-    def _attest(self, built: Built, destination: DestinationProtocol) -> Mapping[str, object]:
+    def _attest(self, built: Built, destination: DestinationProtocol, outbox: Outbox) -> Mapping[str, object]:
         from bsti_submit import attestation as attesting
-        from bsti_submit.cli import flow, wiring
+        from bsti_submit.cli import approve, wiring
 
         if self.attestation is not None:
             attesting.check(
@@ -234,10 +270,9 @@ class CaseRun:
         if self.person is None:
             self._require_attestation()
             raise AssertionError
-        shown = self.to if self.to != "registry" else self.settings.registry
-        self.person.last_look(built, flow.output_items(built), shown)
-        stated = attesting.facts(basis=self.settings.basis, opt_out=self.settings.opt_out, looked_at=True)
-        return attesting.for_package(built.package.sha256, stated)
+        kept = outbox.get(built.package.case_id)
+        refs = {name: certified.ref for certified, name in built.members}
+        return approve.confirmed(self.person, self.settings, kept, self.to, verb="send", refs=refs)
 
     def _go_on_with(
         self, earlier: OutboxCase, record: ClinicalRecord | None, outbox: Outbox, emit: Callable[[Event], None]
@@ -253,11 +288,16 @@ class CaseRun:
         require_same_record(earlier, record)
         if earlier.state is State.DELIVERED:
             output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
-            output.say("To send them once more as a new case, add --again.")
+            output.say(
+                f"To correct the clinical record: bsti-submit amend {earlier.case_id} --clinical FILE. "
+                "To send the studies once more as a new case, add --again."
+            )
             self._tell(Receipt.parse(earlier.receipt), outbox, earlier.case_id, None)
             return True
         output.say(f"Case {earlier.case_id} of these studies is in the outbox already; going on with it.")
-        with wiring.destination(self.settings, self.to) as destination:
+        if self.person is not None:
+            output.say(f"To begin afresh with other answers: bsti-submit outbox drop {earlier.case_id}")
+        with wiring.destination(self.settings, self.to, self.pace) as destination:
             document = self._approval_of(earlier, destination)
             self._send(earlier.case_id, document, destination, outbox, emit, None)
         return True
@@ -278,7 +318,7 @@ class CaseRun:
         if self.person is None:
             self._require_attestation()
             raise AssertionError
-        return approve.confirmed(self.person, self.settings, earlier)
+        return approve.confirmed(self.person, self.settings, earlier, self.to, verb="send")
 
     def _send(
         self,
@@ -289,9 +329,11 @@ class CaseRun:
         emit: Callable[[Event], None],
         built: Built | None,
     ) -> None:
-        from bsti_submit.pipeline.submission import release_and_deliver
+        from bsti_submit.pipeline.case import deliver
+        from bsti_submit.pipeline.submission import release
 
-        receipt = release_and_deliver(outbox, case_id, document, self.to, destination, emit)
+        release(outbox, case_id, document, self.to)
+        receipt = deliver(outbox, case_id, destination, emit)
         self._tell(receipt, outbox, case_id, built)
 
     def _tell(self, receipt: Receipt, outbox: Outbox, case_id: str, built: Built | None) -> None:
@@ -347,5 +389,5 @@ class CaseRun:
         for line in output.outcome_lines(built.reports):
             output.write(line)
         output.write(
-            f"Would send {built.package.objects} images in {built.package.size} bytes. Nothing was sent or kept."
+            f"Would send {built.package.objects} images in {built.package.size} bytes. Nothing was sent, no package kept."
         )

@@ -19,7 +19,10 @@ def add_to(parent: typer.Typer) -> None:
 
 @app.command()
 def template() -> None:
-    """Write a clinical file to fill in, on stdout."""
+    """Write a clinical file to fill in.
+
+    It goes to standard output; keep it with `> clinical.json`.
+    """
     from bsti_submit.cli import output
     from bsti_submit.clinical.record import TEMPLATE_HINT, template_json
 
@@ -29,7 +32,7 @@ def template() -> None:
 
 @app.command()
 def schema() -> None:
-    """Write the schema of the clinical file, on stdout."""
+    """Write the schema of the clinical file."""
     from bsti_submit.cli import output
     from bsti_submit.clinical.record import schema as found
 
@@ -38,9 +41,15 @@ def schema() -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A clinical file.", show_default=False)], as_json: Json = False
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A clinical file, as `clinical template` writes it.", show_default=False),
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Check a clinical file by itself, without images. Exit 2 if anything is wrong.
+    """Check a clinical file by itself, without images.
+
+    The exit code is 2 if anything is wrong.
 
     What is merely out of the ordinary is told and stops nothing.
     """

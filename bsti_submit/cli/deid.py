@@ -29,7 +29,7 @@ def deid(
 
     Only images that pass the final check are written, as .dcm files under pseudonymous names. If any is held, the exit code is 3.
     """
-    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli import noting, output, wiring
     from bsti_submit.errors import ExitCode, HeldError, InputError
     from bsti_submit.model import Certified, Outcome
     from bsti_submit.pipeline.prepared import Choices, prepare
@@ -66,6 +66,7 @@ def deid(
             if isinstance(outcome, Certified):
                 writer.write(outcome)
             reports.append(outcome.report())
+        noting.note_deidentified(settings, rules, reports)
         held = [report for report in reports if report.outcome is Outcome.HELD]
         paths = {report.ref: prepared.source.locate(report.ref).reveal() for report in held}
     if as_json:

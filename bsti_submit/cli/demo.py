@@ -22,9 +22,11 @@ def demo(
             show_default=False,
         ),
     ] = None,
-    slices: Annotated[int, typer.Option(help="How many CT slices the made-up study has.", min=1, max=600)] = 60,
+    slices: Annotated[
+        int, typer.Option(metavar="NUMBER", help="How many CT slices the made-up study has.", min=1, max=600)
+    ] = 60,
 ) -> None:
-    """Show the whole way of a case on this machine: made-up images, a registry started for the purpose, and a search for leaks.
+    """Show the whole way of a made-up case on this machine.
 
     Every identifying part of the made-up study carries a marker. At the end all that the registry received is searched for
     them. Your settings and your outbox are not touched, nothing leaves this machine, and nothing is left running.

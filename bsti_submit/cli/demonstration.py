@@ -134,7 +134,6 @@ class Demonstration:
             for line in _lines(process):
                 if found := _ADDRESS.search(line):
                     address = found[0]
-                if line.startswith("Press done"):
                     break
             if address:
                 _decide_in_browser(address)

@@ -6,15 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bsti_submit.cli import wiring
-from bsti_submit.deid.pixels.render import render
-from bsti_submit.deid.pixels.review import ReviewItem
-from bsti_submit.deid.pixels.screen import needs_look
+from bsti_submit.cli import output, wiring
 from bsti_submit.errors import HeldError, InputError
-from bsti_submit.model import Reason, Rejection
+from bsti_submit.model import Outcome, Reason
 from bsti_submit.pipeline.prepared import Choices
-from bsti_submit.pipeline.stream import Work, file_bytes
-from bsti_submit.report.events import Progress, Step
+from bsti_submit.pipeline.stream import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,16 +19,13 @@ if TYPE_CHECKING:
     from bsti_submit.cli.person import Person
     from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.record import ClinicalRecord
-    from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
-    from bsti_submit.deid.pixels.review import Renderer
+    from bsti_submit.deid.pixels.decisions import DecisionStore
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox
     from bsti_submit.phi import Identified
-    from bsti_submit.pipeline.case import Built
     from bsti_submit.pipeline.prepared import Prepared
-    from bsti_submit.report.events import Event
     from bsti_submit.settings import Settings
 
 
@@ -75,13 +68,42 @@ def choose_unattended(
     return Chosen(index, priors, any_body_part=study is not None), found
 
 
-def choose_attended(prepared: Prepared, person: Person, study: int | None) -> Chosen:
-    """Let the person choose, and confirm the body part."""
-    index, priors = (study, ()) if study is not None else person.choose_studies(prepared)
-    prepared.study(index)
-    doubtful = prepared.doubtful_body_parts((index, *priors))
-    confirmed = not doubtful or person.confirm_body_part(len(doubtful))
-    return Chosen(index, priors, any_body_part=confirmed)
+def choose_attended(
+    prepared: Prepared, person: Person, study: int | None, leave_out: frozenset[InstanceRef] = frozenset()
+) -> Chosen:
+    """Let the person choose, and confirm the body part.
+
+    Raises
+    ------
+    HeldError
+        If there are images that do not belong to a chest case.
+    """
+    index, priors = person.choose_studies(prepared, study)
+    doubtful = [found for found in prepared.doubtful_body_parts((index, *priors)) if found.ref not in leave_out]
+    if doubtful and not person.confirm_body_part(len(doubtful)):
+        raise HeldError(
+            "There are images that do not belong to a chest case, so nothing was packaged or sent.",
+            details=(output.listed([found.ref for found in doubtful]),),
+            hint="Choose another study, or leave those images out: --leave-out REF, once for each.",
+        )
+    return Chosen(index, priors, any_body_part=True)
+
+
+def require_known(prepared: Prepared, leave_out: frozenset[InstanceRef]) -> None:
+    """See that every instance to leave out is there, so that no slip of the pen sends what was meant to stay.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    here = {found.ref for found in prepared.survey.instances} | {found.ref for found in prepared.survey.rejections}
+    if unknown := leave_out - here:
+        raise InputError(
+            "There is nothing here to leave out under that reference.",
+            details=(output.listed(sorted(unknown)),),
+            hint="The survey and the report of a held case name the references.",
+        )
 
 
 def require_told_apart(prepared: Prepared, person: Person | None) -> None:
@@ -102,69 +124,32 @@ def work_for(prepared: Prepared, key: SiteKey, decided: DecisionStore, *, compre
     return Work(prepared.source, prepared.identity, prepared.profile, key, decided, compress=compress)
 
 
-def review_held(
-    prepared: Prepared,
-    work: Work,
-    choices: Choices,
-    person: Person,
-    emit: Callable[[Event], None],
-    *,
-    everything: bool = False,
-) -> int:
-    """Show the pictures that must be looked at first, and keep what is decided. Return how many were shown."""
-    waiting = [instance for instance in prepared.select(choices).instances if needs_look(instance)]
-    items: list[ReviewItem] = []
-    staged_by_ref = {}
-    for done, instance in enumerate(waiting):
-        emit(Progress(Step.SCREEN, done, len(waiting)))
-        staged = work.stage(instance)
-        if isinstance(staged, Rejection) or (work.verdict(staged) is not None and not everything):
-            continue
-        staged_by_ref[instance.ref] = staged
-        items.append(
-            ReviewItem(
-                instance.ref,
-                f"{instance.modality} {instance.ref}",
-                _renderer(lambda staged=staged: file_bytes(staged)),  # type: ignore[misc]
-                Reason.NOT_LOOKED_AT,
-                frames=max(1, instance.frames),
-            )
-        )
-    emit(Progress(Step.SCREEN, len(waiting), len(waiting)))
-    if not items:
-        return 0
-
-    def decide(ref: InstanceRef, verdict: Verdict | None) -> None:
-        work.decide(staged_by_ref[ref], ref, verdict)
-
-    person.say(f"{len(items)} {'picture has' if len(items) == 1 else 'pictures have'} to be looked at for text first.")
-    person.look(items, decide)
-    return len(items)
+def refused_kinds(prepared: Prepared, leave_out: frozenset[InstanceRef]) -> dict[Outcome, Counter[Reason]]:
+    """Return what is left out, and what is held already, by reason."""
+    rejections = prepared.select(Choices(leave_out=leave_out)).rejections
+    return {
+        outcome: Counter(rejection.reason for rejection in rejections if rejection.outcome is outcome)
+        for outcome in (Outcome.LEFT_OUT, Outcome.HELD)
+    }
 
 
-def output_items(built: Built) -> list[ReviewItem]:
-    """Return the output images of a package for the last look."""
-    return [
-        ReviewItem(
-            certified.ref,
-            f"{certified.modality} {certified.ref}",
-            _renderer(lambda certified=certified: b"".join(bytes(part) for part in certified.payload.chunks())),  # type: ignore[misc]
-            group=name.split("/")[2],
-        )
-        for certified, name in built.members
-    ]
+def terms(settings: Settings) -> tuple[str, ...]:
+    """Return what the statements call "named here", as it is set up for this site."""
+    credit = settings.contributor.get("name", "") or settings.contributor.get("organisation", "")
+    return (
+        f"Lawful basis: {_TERMS.get(settings.basis, settings.basis)}",
+        f"Opt-out:      {_TERMS.get(settings.opt_out, settings.opt_out)}",
+        f"Credit:       {credit or 'anonymous'}",
+    )
 
 
-def _renderer(read: Callable[[], bytes]) -> Renderer:
-    def draw(*, frame: int, full_range: bool, size: int) -> bytes:
-        return render(read(), frame=frame, full_range=full_range, size=size)
-
-    return draw
-
-
-def refused_kinds(prepared: Prepared) -> Counter[Reason]:
-    """Return what is left out or held already, by reason."""
-    return Counter(rejection.reason for rejection in prepared.select(Choices()).rejections)
+_TERMS = {
+    "de-identified-before-disclosure": "de-identified before disclosure",
+    "explicit-consent": "explicit consent on file",
+    "section-251-or-other-approval": "section 251 or another approval",
+    "not-applicable-deidentified": "does not apply to de-identified data",
+    "checked-no-opt-out": "checked, and there is none",
+}
 
 
 def tell_held(settings: Settings, prepared: Prepared, refs: Sequence[InstanceRef]) -> str:

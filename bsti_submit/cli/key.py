@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Look after the site key: every pseudonym, new UID and date shift of this site comes from it.",
+    help="Look after the site key. Every pseudonym, new UID and date shift of this site comes from it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -21,7 +21,7 @@ def add_to(parent: typer.Typer) -> None:
 
 @app.command()
 def status() -> None:
-    """Say whether this site has a key, where it is kept, and its id."""
+    """Show whether this site has a key, and where it is kept."""
     from bsti_submit.cli import wiring
     from bsti_submit.cli.output import write
     from bsti_submit.settings import load_settings
@@ -36,11 +36,14 @@ def status() -> None:
 
 @app.command("export")
 def export_key(
-    file: Annotated[Path, typer.Argument(help="The backup file to write. It must not exist yet.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The backup file to write. It must not exist yet.", show_default=False),
+    ],
 ) -> None:
-    """Write a backup of the site key, protected by a passphrase that is asked for.
+    """Write a backup of the site key.
 
-    Without the key, later studies of a patient no longer link to earlier ones. Keep the backup apart from this machine.
+    The backup is protected by a passphrase that you are asked for. Without the key, later studies of a patient no longer link to earlier ones. Keep the backup apart from this machine.
     """
     from bsti_submit import keybackup
     from bsti_submit.cli import wiring
@@ -60,9 +63,12 @@ def export_key(
 
 @app.command("import")
 def import_key(
-    file: Annotated[Path, typer.Argument(help="A backup that `key export` wrote.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup that `key export` wrote.", show_default=False)],
 ) -> None:
-    """Put the site key of a backup on this machine, so that it gives the same pseudonyms."""
+    """Put the site key of a backup on this machine.
+
+    This machine then gives every patient the same pseudonym as the others of your site.
+    """
     from bsti_submit import keybackup
     from bsti_submit.cli import wiring
     from bsti_submit.cli.output import say

@@ -13,7 +13,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def login() -> None:
-    """Keep the token that the registry gave you in this machine's keyring. It is asked for, never an argument."""
+    """Sign in to the registry with the token it gave you.
+
+    The token is asked for, and kept in the keyring of this machine.
+    """
     import getpass
 
     from bsti_submit.cli import wiring
@@ -44,7 +47,7 @@ def logout() -> None:
 
 
 def whoami() -> None:
-    """Say which site the token belongs to, and until when it is valid."""
+    """Show whose token this is, and how long it is valid."""
     from bsti_submit.cli import wiring
     from bsti_submit.cli.output import write
 

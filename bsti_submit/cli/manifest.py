@@ -19,7 +19,10 @@ def add_to(parent: typer.Typer) -> None:
 
 @app.command()
 def init() -> None:
-    """Write the header of an empty manifest, on stdout."""
+    """Write the first line of an empty manifest.
+
+    It goes to standard output; keep it with `> manifest.csv`.
+    """
     from bsti_submit.cli import output
     from bsti_submit.clinical.sources.manifest import manifest_header
 
@@ -48,7 +51,7 @@ def join(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Write the manifest to this new file. Without it, it goes to stdout and belongs into STUDIES.",
+            help="Write the manifest to this new file. Without it, it goes to standard output and belongs into STUDIES.",
             show_default=False,
         ),
     ] = None,
@@ -56,10 +59,10 @@ def join(
         bool, typer.Option("--skip-unmatched", help="Leave rows out that fit no study, instead of stopping.")
     ] = False,
 ) -> None:
-    """Make a manifest from a sheet with hospital numbers and a folder of studies.
+    """Make a manifest from a clinical sheet and a folder.
 
     Each row is matched with the headers, in memory. The manifest then names the study by its folder and keeps the last three
-    characters of the hospital number; hospital number, accession number and date are left out. Exit 2 if a row fits no study.
+    characters of the hospital number; hospital number, accession number and date are left out. The exit code is 2 if a row fits no study.
     """
     from bsti_submit.cli import output
     from bsti_submit.clinical.sources.sheet import read_bytes
@@ -91,9 +94,16 @@ def join(
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A manifest CSV.", show_default=False)], as_json: Json = False
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A manifest: a CSV file with one row for each case.", show_default=False),
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Check every row of a manifest, without images and without the network. Exit 2 if anything is wrong."""
+    """Check every row of a manifest.
+
+    No image is opened, and the network is not used. The exit code is 2 if anything is wrong.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.sources.manifest import read

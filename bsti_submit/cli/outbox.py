@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bsti_submit.cli.options import LimitRate, OnlyBetween
 from bsti_submit.cli.output import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bsti_submit.cli.wiring import Pace
+    from bsti_submit.errors import BstiError
+    from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.report.events import Event
+    from bsti_submit.settings import Settings
     from bsti_submit.transport.interface import Destination
 
 app = typer.Typer(help="See and send what waits on this machine.", no_args_is_help=True, rich_markup_mode=None)
@@ -47,56 +56,127 @@ def list_cases(as_json: Json = False) -> None:
 
 
 @app.command()
-def send() -> None:
-    """Send every approved case, oldest first. Safe to run again at any time."""
+def send(
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until Ctrl-C, and send whatever is approved meanwhile.")
+    ] = False,
+    every: Annotated[int, typer.Option(help="With --watch: seconds between two looks.", min=1, max=3600)] = 60,
+    limit_rate: LimitRate = "",
+    only_between: OnlyBetween = "",
+) -> None:
+    """Send every approved case, oldest first.
+
+    It is safe to run this again at any time: nothing that was received is sent twice.
+    """
     from bsti_submit.cli import output, wiring
+    from bsti_submit.errors import NotDeliveredError, gravest
+
+    settings = wiring.start()
+    pace = wiring.Pace(limit_rate, only_between)
+    pace.options()
+    with output.reporter(json_mode=False) as emit, wiring.outbox(settings) as outbox:
+        if not watch:
+            failed = _round(settings, pace, outbox, emit, output.write)
+            if failed is None:
+                output.write("Nothing is waiting to be sent.")
+            elif failed:
+                worst = gravest(error.exit_code for error in failed)
+                raise next(error for error in failed if error.exit_code is worst)
+            return
+        output.say("Watching the outbox. Stop with Ctrl-C; nothing is lost by that.")
+        told: set[str] = set()
+
+        def tell_once(line: str) -> None:
+            if line not in told:  # the same fault every minute would fill a log
+                output.write(line)
+            told.add(line)
+
+        while True:
+            try:
+                _round(settings, pace, outbox, emit, tell_once)
+            except NotDeliveredError as busy:
+                tell_once(busy.message)
+            time.sleep(every)
+
+
+def _round(
+    settings: Settings,
+    pace: Pace,
+    outbox: Outbox,
+    emit: Callable[[Event], None],
+    write: Callable[[str], None],
+) -> list[BstiError] | None:
+    """Send what waits once; return the faults, or None if nothing waited."""
+    from bsti_submit.cli import wiring
     from bsti_submit.report.events import Delivered, Progress, Step
     from bsti_submit.transport.send import Sent, send_all
 
-    settings = wiring.start()
-    with (
-        output.reporter(json_mode=False) as emit,
-        wiring.outbox(settings) as outbox,
-        contextlib.ExitStack() as opened,
-    ):
+    if not outbox.pending():
+        return None
 
-        def told(sent: Sent) -> None:
-            if sent.receipt is not None:
-                emit(Delivered(sent.case_id, sent.receipt.id))
-            output.write(
-                f"{sent.case_id}  delivered  {sent.receipt.id}"
-                if sent.receipt is not None
-                else f"{sent.case_id}  not delivered: {sent.error.message if sent.error else ''}"
-            )
+    def told(sent: Sent) -> None:
+        if sent.receipt is not None:
+            emit(Delivered(sent.case_id, sent.receipt.id))
+            write(f"{sent.case_id}  delivered  {sent.receipt.id}")
+        else:
+            write(f"{sent.case_id}  not delivered: {sent.error.message if sent.error else ''}")
+
+    with contextlib.ExitStack() as opened:
 
         @functools.cache
         def destination_for(name: str) -> Destination:
-            return opened.enter_context(wiring.destination(settings, name))
+            return opened.enter_context(wiring.destination(settings, name, pace))
 
-        waiting = bool(outbox.pending())
         results = send_all(
             outbox, destination_for, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes")), told
         )
-    if not waiting:
-        output.write("Nothing is waiting to be sent.")
-    failed = [sent.error for sent in results if sent.error is not None]
-    if failed:
-        raise min(failed, key=lambda error: _GRAVEST.index(int(error.exit_code)))
-
-
-_GRAVEST = (1, 6, 3, 4, 7, 5, 2, 0, 130)
+    return [sent.error for sent in results if sent.error is not None]
 
 
 @app.command()
-def show(case: CaseId) -> None:
-    """Show what happened to a case on this machine."""
-    from bsti_submit.cli import output, wiring
+def show(case: CaseId, as_json: Json = False) -> None:
+    """Show a case as this machine has it.
 
+    Its digests, what happened to it, its receipts, and where its package is.
+    """
+    from bsti_submit.cli import output, wiring
+    from bsti_submit.receipt import Receipt
+    from bsti_submit.report.console import readable
+
+    output.set_json(as_json)
     with wiring.outbox(wiring.start()) as outbox:
         found = outbox.get(case)
-        output.write(f"{found.case_id}  {found.state}  {found.objects} images  SHA-256 {found.package_sha256}")
-        for at, what in outbox.events(found.case_id):
-            output.write(f"  {at}  {what}")
+        events = outbox.events(found.case_id)
+        receipts = [Receipt.parse(document) for document in outbox.receipts(found.case_id)]
+    package = str(found.path) if found.path.exists() else None
+    if as_json:
+        output.write_json(
+            {
+                "case_id": found.case_id,
+                "state": str(found.state),
+                "destination": found.destination or None,
+                "created": found.created,
+                "objects": found.objects,
+                "size": found.size,
+                "package_sha256": found.package_sha256 or None,
+                "manifest_sha256": found.manifest_sha256 or None,
+                "package": package,
+                "receipts": [receipt.id for receipt in receipts],
+                "events": [{"at": at, "what": what} for at, what in events],
+            }
+        )
+        return
+    output.write(f"{found.case_id}  {found.state}  {found.objects} images, {readable(found.size)}")
+    output.write(f"  SHA-256   {found.package_sha256 or 'no package yet'}")
+    output.write(f"  package   {package or 'not kept: ' + _why_gone(found)}")
+    for receipt in receipts:
+        output.write(f"  receipt   {receipt.id}  {receipt.text('kind')}")
+    for at, what in events:
+        output.write(f"  {at}  {what}")
+
+
+def _why_gone(case: OutboxCase) -> str:
+    return "the registry signed for it" if case.is_signed_for else f"the case is {case.state}"
 
 
 @app.command()

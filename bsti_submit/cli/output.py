@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -16,15 +18,15 @@ from bsti_submit.errors import BstiError, ExitCode, InputError
 from bsti_submit.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
 
-    from bsti_submit.model import InstanceReport
+    from bsti_submit.model import InstanceRef, InstanceReport
     from bsti_submit.report.console import Reporter
 
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Write the result as one JSON document on stdout, and nothing else.")
+    bool, typer.Option("--json", help="Write the result as one JSON document, for a program to read.")
 ]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -32,10 +34,10 @@ _json_mode = False
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr unable to fail on a character that the console cannot show."""
-    for stream in (sys.stdout, sys.stderr):
+    """Let no character that the console cannot show, or that cannot be read from it, end a run."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "replace"), (sys.stdin, "surrogateescape")):
         with suppress(AttributeError, ValueError, OSError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
 
 
 def set_json(json_mode: bool) -> None:
@@ -121,20 +123,38 @@ def tell_error(error: BstiError) -> None:
                 }
             }
         )
-    say(error.message)
+    _tell(error.message)
     for line in error.details:
-        say(f"  {line}")
-    if error.hint:
-        say(error.hint)
+        _tell(f"  {line}")
+    for line in error.hint.splitlines():
+        _tell(line)
 
 
-def tell_fault(fault: BaseException) -> None:
-    """Tell a fault of ours by its kind and place. Never its text, which may hold a value."""
+def _tell(line: str) -> None:
+    """Say a line, wrapped between words where a person reads it in a terminal."""
+    if not sys.stderr.isatty():
+        say(line)
+        return
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = max(shutil.get_terminal_size().columns - 1, 40)
+    for part in textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]:
+        say(part)
+
+
+def fault_text(fault: BaseException) -> str:
+    """Return the kind and place of a fault of ours. Never its text, which may hold a value."""
     place = ""
     for frame in traceback.extract_tb(fault.__traceback__):
         with suppress(ValueError):
             place = f"{Path(frame.filename).resolve().relative_to(_PACKAGE.parent).as_posix()}:{frame.lineno}"
-    message = f"bsti-submit stopped on a fault of its own ({type(fault).__name__} at {place or 'an unknown place'})."
+    return f"a fault of its own ({type(fault).__name__} at {place or 'an unknown place'})"
+
+
+def tell_fault(fault: BaseException) -> None:
+    """Tell a fault of ours by its kind and place."""
+    message = f"bsti-submit stopped on {fault_text(fault)}."
     if _json_mode:
         write_json({"error": {"message": message, "details": [], "hint": "", "exit_code": int(ExitCode.FAULT)}})
     say(message)
@@ -161,6 +181,11 @@ def counts_json(reports: Iterable[InstanceReport]) -> dict[str, int]:
     for report in reports:
         found[str(report.outcome)] += 1
     return found
+
+
+def listed(refs: Sequence[InstanceRef], most: int = 8) -> str:
+    """Return references for a person: the first few, and that there are others."""
+    return ", ".join(str(ref) for ref in refs[:most]) + (" and others" if len(refs) > most else "")
 
 
 def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:

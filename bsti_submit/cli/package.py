@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bsti_submit.cli.options import ClinicalFile, LeaveOut, ProfileName, SourcePath, Study
+from bsti_submit.cli.options import ClinicalFile, ExcludeList, LeaveOut, ProfileName, SourcePath, Study
 from bsti_submit.cli.output import Json
 
 
@@ -23,26 +23,32 @@ def package(
     profile: ProfileName = None,
     study: Study = None,
     leave_out: LeaveOut = None,
+    exclude_list: ExcludeList = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Also write the package to this new ZIP file.", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build a case package and keep it in the outbox. Nothing is sent: `bsti-submit approve CASE` releases exactly that file."""
+    """Build a case package and keep it in the outbox.
+
+    Nothing is sent. Look at the package and release it later with `bsti-submit approve CASE`; then exactly that file is sent.
+    """
     from bsti_submit.cli import flow, output, wiring
     from bsti_submit.errors import ExitCode, InputError
     from bsti_submit.pipeline.case import CaseHeldError
+    from bsti_submit.pipeline.exclusion import require_no_objection
     from bsti_submit.pipeline.prepared import prepare
     from bsti_submit.pipeline.submission import build_and_keep
 
     output.set_json(as_json)
     settings = wiring.start()
     contributor = flow.contributor(settings)
-    rules = wiring.profile(settings, profile)
+    rules = wiring.earned_profile(settings, profile)
     file = flow.require_clinical(clinical)
     if out is not None and out.exists():
         raise InputError("The file to write exists already, and nothing is ever overwritten.")
+    excluded = wiring.exclusions(exclude_list)
     key = wiring.site_key(settings, person=output.has_terminal(), must=True).key
     with (
         output.reporter(json_mode=as_json) as emit,
@@ -51,6 +57,7 @@ def package(
         wiring.decisions(settings) as decided,
     ):
         prepared.require_one_patient()
+        require_no_objection(prepared, excluded)
         prepared.require_images()
         chosen, record = flow.choose_unattended(
             prepared, study, lambda context: flow.read_record(file, context), outbox

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="registry",
-    help="Run the reference registry on this machine, and look after it.",
+    help="Run the reference registry on this machine. Sites do not need it; `demo` and tests do.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -50,6 +50,9 @@ def serve(
     ] = None,
     rate: Annotated[float, typer.Option(help="Requests a second that one token may make.", min=0.01)] = 100.0,
     burst: Annotated[int, typer.Option(help="Requests that one token may make at once.", min=1)] = 400,
+    chunk: Annotated[
+        int, typer.Option(help="Bytes that a sender is asked to send in one request.", min=64 << 10, max=64 << 20)
+    ] = 8 << 20,
     retention_days: Annotated[
         int | None,
         typer.Option(help="Erase cases this many days after they were received. No period by default.", min=1),
@@ -68,6 +71,7 @@ def serve(
         profiles=profiles,
         rate=rate,
         burst=burst,
+        chunk_preferred=chunk,
         retention_days=retention_days,
     )
 
@@ -99,12 +103,38 @@ def purge(data: Data, as_json: AsJson = False) -> None:
     _show({"purged": purged}, f"{len(purged)} purged", as_json=as_json)
 
 
+@app.command("audit")
+def show_audit(
+    data: Data,
+    case: Annotated[str, typer.Option(help="Only what was done with this case.", metavar="CASE")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Print who read or changed which case.
+
+    It is checked first that no entry was changed or taken out; the exit code is 3 if one was.
+    """
+    from bsti_submit.errors import HeldError
+    from bsti_submit.registry import audit
+    from bsti_submit.registry.settings import utc
+
+    with _store(data) as store, store.reading() as db:
+        wrong = audit.verify(db)
+        entries = [{**entry, "at": utc(cast("int", entry["at"]))} for entry in audit.entries(db, case)]
+    if wrong is not None:
+        _fail(HeldError(f"The audit is not as it was written: entry {wrong}."))
+    lines = [
+        f"{one['seq']}  {one['at']}  {one['role']}  {one['actor']}  {one['action']}  {one['case_id']}".rstrip()
+        for one in entries
+    ]
+    _show({"entries": entries}, "\n".join(lines) or "There are no such entries.", as_json=as_json)
+
+
 @token_app.command("create")
 def token_create(
     data: Data,
-    site: Annotated[str, typer.Option(help="The site's name.")],
-    role: Annotated[str, typer.Option(help="site, panel or admin.")] = "site",
-    days: Annotated[int, typer.Option(help="How many days it lasts.")] = 365,
+    site: Annotated[str, typer.Option(metavar="NAME", help="The site's name.")],
+    role: Annotated[str, typer.Option(metavar="ROLE", help="What the token is for: site, panel or admin.")] = "site",
+    days: Annotated[int, typer.Option(metavar="DAYS", help="For how many days it is valid.")] = 365,
 ) -> None:
     """Make a token and print it. It is shown this once; only its hash is kept."""
     from bsti_submit.registry.tokens import Role
@@ -171,7 +201,10 @@ def review_list(
 
 @review_app.command("show")
 def review_show(data: Data, case: CaseArgument) -> None:
-    """Print a case: its state, findings and clinical record, and where its package is."""
+    """Show one case in full.
+
+    That is its state, what was found on arrival, its clinical record, and where its package is.
+    """
     with _review(data) as review:
         shown = review.show(case)
     typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -211,7 +244,10 @@ def review_query(
 
 @key_app.command("show")
 def key_show(data: Data) -> None:
-    """Print the public keys that receipts verify with, the signing one first."""
+    """Print the public keys that receipts verify with.
+
+    The one that signs now stands first.
+    """
     from bsti_submit.registry.folder import Folder
     from bsti_submit.registry.signing import Signer
 
@@ -222,7 +258,10 @@ def key_show(data: Data) -> None:
 
 @key_app.command("rotate")
 def key_rotate(data: Data) -> None:
-    """Replace the signing key by a new one that the present one endorses. Old receipts stay valid."""
+    """Replace the signing key by a new one.
+
+    The present key endorses the new one, and old receipts stay valid.
+    """
     from bsti_submit.registry.folder import Folder
     from bsti_submit.registry.signing import Signer
 

@@ -13,12 +13,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def review(path: SourcePath, profile: ProfileName = None) -> None:
-    """Look at the radiographs that are held, and clear, reject or leave out each.
+    """Look at held pictures, and clear or reject each.
 
-    The page is served from memory to this machine alone, by a link that works once. What you decide holds for exactly these
+    All radiographs are held until somebody has looked for writing in the picture. The page is served from memory to this machine alone, by a link that works once. What you decide holds for exactly these
     pictures.
     """
-    from bsti_submit.cli import flow, output, wiring
+    from bsti_submit.cli import flow, held, output, wiring
     from bsti_submit.cli.person import Person
     from bsti_submit.pipeline.prepared import Choices, prepare
 
@@ -32,7 +32,7 @@ def review(path: SourcePath, profile: ProfileName = None) -> None:
     ):
         prepared.require_images()
         work = flow.work_for(prepared, key, decided)
-        shown = flow.review_held(prepared, work, Choices(), Person(output.console()), emit)
+        shown = held.review_held(prepared, work, Choices(), Person(output.console()), emit, everything=True).shown
     output.write(
         "Nothing has to be looked at." if not shown else "What you decided is kept for exactly these pictures."
     )

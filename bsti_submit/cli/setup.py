@@ -18,15 +18,15 @@ def setup(
     site: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SITE.toml]",
+            metavar="SITE.toml",
             help="Your site's settings: registry address, nation, hospital-number pattern, approval reference, credit.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Set this machine up for your site, and say what is still missing.
+    """Set this machine up for your site.
 
-    With a file, its settings are checked and kept. Without one, the settings in force are checked. At a terminal a site
+    What is still missing is said. With a file, its settings are checked and kept. Without one, the settings in force are checked. At a terminal a site
     key is made if there is none; back it up with `bsti-submit key export`.
     """
     from bsti_submit.cli import wiring

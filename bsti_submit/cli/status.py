@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bsti_submit.cli.options import FromPath
 from bsti_submit.cli.output import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bsti_submit.outbox import OutboxCase
+    from bsti_submit.settings import Settings
+    from bsti_submit.transport.interface import CaseStatus
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,47 +23,82 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(
-    case: Annotated[str | None, typer.Argument(metavar="[CASE]", help="The case id.", show_default=False)] = None,
+    case: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CASE",
+            help="The case id, XXXX-XXXX-XXXX. Without it every case of this machine is shown.",
+            show_default=False,
+        ),
+    ] = None,
+    source: FromPath = None,
     as_json: Json = False,
 ) -> None:
-    """Show where a case stands at the registry, or where every case of this machine stands."""
+    """Show where a case stands at the registry.
+
+    What the registry found wrong is shown per image, and a question of its panel with how to answer it.
+    """
     from bsti_submit.cli import output, wiring
-    from bsti_submit.outbox import State
+    from bsti_submit.errors import InputError
 
     output.set_json(as_json)
+    if case and source is not None:
+        raise InputError("Name the case by its id or by its images, not both.")
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
-        cases = [outbox.get(case)] if case else list(outbox.list())
-    answers = []
-    sent = [
-        found
-        for found in cases
-        if found.state in {State.DELIVERED, State.WITHDRAWN} and found.destination == "registry"
-    ]
-    if sent:
-        with wiring.registry(settings) as destination:
-            answers = [destination.status(found.case_id) for found in sent]
-    known = {answer.case_id: answer for answer in answers}
+        if source is not None:
+            cases = list(wiring.recognised(settings, source, outbox))
+        else:
+            cases = [outbox.get(case)] if case else list(outbox.list())
+    known = _asked(settings, cases)
     if as_json:
-        output.write_json(
-            {
-                "cases": [
-                    {
-                        "case_id": found.case_id,
-                        "here": str(found.state),
-                        "registry": known[found.case_id].state if found.case_id in known else None,
-                    }
-                    for found in cases
-                ]
-            }
-        )
+        output.write_json({"cases": [_document(found, known.get(found.case_id)) for found in cases]})
         return
     for found in cases:
-        answer = known.get(found.case_id)
-        output.write(f"{found.case_id}  here: {found.state}  registry: {answer.state if answer else 'nothing sent'}")
-        for finding in answer.findings if answer else ():
-            output.write(f"  finding: {', '.join(finding.values())}")
-        if answer and answer.query:
-            output.write(f"  the panel asks: {answer.query}")
+        for line in _lines(found, known.get(found.case_id)):
+            output.write(line)
     if not cases:
         output.write("No case was made on this machine yet.")
+
+
+def _asked(settings: Settings, cases: Iterable[OutboxCase]) -> dict[str, CaseStatus]:
+    from bsti_submit.cli import wiring
+    from bsti_submit.outbox import State
+
+    sent = [
+        case for case in cases if case.state in {State.DELIVERED, State.WITHDRAWN} and case.destination == "registry"
+    ]
+    if not sent:
+        return {}
+    with wiring.registry(settings) as destination:
+        return {case.case_id: destination.status(case.case_id) for case in sent}
+
+
+def _document(case: OutboxCase, answer: CaseStatus | None) -> dict[str, object]:
+    told: dict[str, object] = {
+        "case_id": case.case_id,
+        "here": str(case.state),
+        "registry": answer.state if answer else None,
+    }
+    if answer is not None:
+        told["history"] = [{"at": at, "state": state} for at, state in answer.history]
+        told["findings"] = [dict(finding) for finding in answer.findings]
+        told["query"] = answer.query or None
+        told["reason"] = answer.reason or None
+        told["purge_by"] = answer.purge_by or None
+    return told
+
+
+def _lines(case: OutboxCase, answer: CaseStatus | None) -> Iterable[str]:
+    yield f"{case.case_id}  here: {case.state}  registry: {answer.state if answer else 'nothing sent'}"
+    if answer is None:
+        return
+    if answer.reason:
+        yield f"  reason: {answer.reason}"
+    if answer.purge_by:
+        yield f"  its bytes are gone from the registry by {answer.purge_by}"
+    for finding in answer.findings:
+        yield f"  finding: {finding.get('object', '')}  {finding.get('rule', '')}: {finding.get('detail', '')}"
+    if answer.query:
+        yield f"  the panel asks: {answer.query}"
+        yield f"  answer with: bsti-submit amend {case.case_id} --clinical FILE"

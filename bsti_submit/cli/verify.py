@@ -31,7 +31,11 @@ def verify(
     ],
     as_json: Json = False,
 ) -> None:
-    """Check a de-identified folder or a package again: structure, flags, digests, national identifiers. Exit 3 if anything is wrong."""
+    """Check a de-identified folder or package again.
+
+    Looked at are the structure of every file, its de-identification flags, the digests, and everything that has the form of a
+    national identifier. The exit code is 3 if anything is wrong.
+    """
     from bsti_submit.bundle import PackageReader
     from bsti_submit.cli import output
     from bsti_submit.deid.certify import verify_structure

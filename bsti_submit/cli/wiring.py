@@ -9,7 +9,7 @@ import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bsti_submit import credentials
 from bsti_submit.cli.output import has_terminal, say
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from bsti_submit.attestation import Release
+    from bsti_submit.audit import AuditLog
     from bsti_submit.clinical.facts import FindIdentifiers
     from bsti_submit.credentials import Secret
     from bsti_submit.deid.pixels.decisions import DecisionStore
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
-    from bsti_submit.outbox import Outbox
+    from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.pipeline.exclusion import ExclusionList
+    from bsti_submit.pipeline.verdicts import Verdicts
     from bsti_submit.settings import Settings
     from bsti_submit.transport.destinations.registry import RegistryDestination
     from bsti_submit.transport.interface import Destination
@@ -109,6 +112,26 @@ def profile(settings: Settings, name: str | None) -> Profile:
     return found
 
 
+def earned_profile(settings: Settings, name: str | None) -> Profile:
+    """Return the profile asked for, for work that can end in sending.
+
+    Raises
+    ------
+    InputError
+        If it leaks identifiers of the planted study.
+    """
+    found = profile(settings, name)
+    verdicts(settings).require(found)
+    return found
+
+
+def verdicts(settings: Settings) -> Verdicts:
+    """Return which profiles have earned their use."""
+    from bsti_submit.pipeline.verdicts import Verdicts
+
+    return Verdicts(settings.home / "bench")
+
+
 def decisions(settings: Settings) -> DecisionStore:
     """Return what people decided about pictures."""
     from bsti_submit.deid.pixels.decisions import DecisionStore
@@ -176,13 +199,41 @@ def registry_address(settings: Settings | None = None) -> str:
     if not settings.registry:
         raise SettingsError(
             "No registry is set up yet.",
-            hint="Set BSTI_REGISTRY to its https:// address, or put it in a site file: bsti-submit setup SITE.toml. "
-            "To try everything out first, run one here: bsti-submit registry serve --data FOLDER.",
+            hint="Type bsti-submit setup SITE.toml, with your site's settings in that file; or set BSTI_REGISTRY to the "
+            "registry's https:// address.\n"
+            "To watch a made-up case first: bsti-submit demo\n"
+            "To see whether your images would pass, with nothing sent: bsti-submit check PATH",
         )
     return settings.registry
 
 
-def registry(settings: Settings | None = None) -> RegistryDestination:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast and when to send; both empty for at once."""
+
+    limit_rate: str = ""
+    only_between: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """Return what the registry destination takes.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read.
+        """
+        from bsti_submit.transport.pace import Rate, Window, parse_rate
+
+        found: dict[str, Any] = {}
+        if self.limit_rate:
+            rate = Rate(parse_rate(self.limit_rate))
+            found |= {"pace": rate, "largest_chunk": rate.chunk(16 << 20)}
+        if self.only_between:
+            found["before_piece"] = Window.parse(self.only_between).wait
+        return found
+
+
+def registry(settings: Settings | None = None, pace: Pace | None = None) -> RegistryDestination:
     """Return the registry as a destination."""
     from bsti_submit.transport.destinations.registry import RegistryDestination
     from bsti_submit.transport.http import Connection
@@ -199,10 +250,11 @@ def registry(settings: Settings | None = None) -> RegistryDestination:
         Connection(address, token, settings.ca_bundle),
         Pins(make_home(settings.home)),
         on_first_contact=lambda: say("First contact with this registry: its signing key is now pinned."),
+        **(pace or Pace()).options(),
     )
 
 
-def destination(settings: Settings, to: str) -> Destination:
+def destination(settings: Settings, to: str, pace: Pace | None = None) -> Destination:
     """Return the destination that ``--to`` names.
 
     Raises
@@ -211,13 +263,38 @@ def destination(settings: Settings, to: str) -> Destination:
         If it is neither ``registry`` nor ``dir:FOLDER``.
     """
     if to == "registry":
-        return registry(settings)
+        return registry(settings, pace)
     kind, colon, folder = to.partition(":")
     if kind == "dir" and colon and folder:
         from bsti_submit.transport.destinations.dir import DirDestination
 
         return DirDestination(Path(folder))
     raise InputError("The destination must be registry or dir:FOLDER.")
+
+
+def place(settings: Settings, to: str) -> str:
+    """Return where a case goes, in words for the last look."""
+    return settings.registry if to == "registry" else f"the folder {to.removeprefix('dir:')}"
+
+
+def require_destination(settings: Settings, to: str) -> None:
+    """See, before anybody spends time on a case, that it could be sent: the place is named and a token is there.
+
+    Raises
+    ------
+    InputError, SettingsError
+        If it could not, with what to type next.
+    """
+    if to != "registry":
+        destination(settings, to)
+        return
+    if credentials.find_token(registry_address(settings), environment()) is None:
+        raise SettingsError(
+            "You are not signed in to the registry yet.",
+            hint="Type bsti-submit login, and paste the token that the registry gave you; or name a file that holds it in "
+            "BSTI_TOKEN_FILE.\n"
+            "To see whether your images would pass, with nothing sent: bsti-submit check PATH",
+        )
 
 
 def refs(texts: Iterable[str] | None) -> frozenset[InstanceRef]:
@@ -280,3 +357,27 @@ def keep_paths(settings: Settings, paths: Mapping[InstanceRef, str]) -> Path:
         writer.writerow(("ref", "path"))
         writer.writerows((str(ref), path) for ref, path in sorted(paths.items()))
     return file
+
+
+def exclusions(path: Path | None) -> ExclusionList | None:
+    """Read the list of patients who object, if there is one."""
+    from bsti_submit.pipeline.exclusion import ExclusionList
+
+    return None if path is None else ExclusionList.read(path)
+
+
+def recognised(settings: Settings, path: Path, outbox: Outbox) -> tuple[OutboxCase, ...]:
+    """Return the cases that were made of the images in a folder; only their headers are read."""
+    from bsti_submit.pipeline.prepared import prepare
+    from bsti_submit.pipeline.recognise import cases_of
+
+    key = site_key(settings, person=False, must=True).key
+    with prepare(path, profile(settings, None), key, lambda _event: None) as prepared:
+        return cases_of(prepared, outbox)
+
+
+def audit_log(settings: Settings) -> AuditLog:
+    """Return this machine's audit log."""
+    from bsti_submit.audit import AuditLog
+
+    return AuditLog(settings.home / "audit")

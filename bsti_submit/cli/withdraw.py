@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from bsti_submit.cli.options import FromPath
+from bsti_submit.cli.output import Json
+
+if TYPE_CHECKING:
+    from bsti_submit.outbox import OutboxCase
 
 REASONS = (
     "consent-withdrawn",
@@ -31,34 +37,77 @@ def add_to(app: typer.Typer) -> None:
 
 
 def withdraw(
-    case: Annotated[str, typer.Argument(metavar="CASE", help="The case id, XXXX-XXXX-XXXX.")],
     reason: Annotated[str, typer.Option("--reason", metavar="CODE", help=f"One of: {', '.join(REASONS)}.")],
+    case: Annotated[
+        str | None, typer.Argument(metavar="[CASE]", help="The case id, XXXX-XXXX-XXXX.", show_default=False)
+    ] = None,
+    source: FromPath = None,
     phi: Annotated[
         bool, typer.Option("--phi", help="An identifier was found: urgent, and what to do next is printed.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Take a delivered case back from the registry. This is final; copies already published cannot all be recalled."""
+    """Take a delivered case back from the registry.
+
+    This is final. Copies of a case that was published already cannot all be recalled.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.errors import InputError
-    from bsti_submit.outbox import State
 
+    output.set_json(as_json)
     if reason not in REASONS:
         raise InputError(f"The reason must be one of: {', '.join(REASONS)}.")
+    if (case is None) == (source is None):
+        raise InputError("Name the case by its id, or by its images with --from PATH.")
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
-        kept = outbox.get(case)
-        if kept.state not in {State.DELIVERED, State.WITHDRAWN}:
-            raise InputError(
-                "That case was not delivered, so there is nothing to take back.",
-                hint=f"Remove it from this machine with: bsti-submit outbox drop {kept.case_id}",
-            )
-        if kept.destination != "registry":
-            raise InputError("That case went to a folder. Remove the file there by hand.")
+        if source is not None:
+            kept = _only(wiring.recognised(settings, source, outbox))
+        else:
+            kept = outbox.get(case or "")
+        _require_withdrawable(kept)
         with wiring.registry(settings) as destination:
             receipt, purge_by = destination.withdraw(kept.case_id, reason, urgent=phi)
         outbox.withdrawn(kept.case_id, receipt.canonical())
+    for line in RUNBOOK if phi else ():
+        output.say(line)
+    if as_json:
+        output.write_json({"case_id": kept.case_id, "receipt": dict(receipt.document), "purge_by": purge_by or None})
+        return
     output.write(f"Case {kept.case_id} is withdrawn. Receipt {receipt.id}.")
     if purge_by:
         output.write(f"The registry removes its bytes by {purge_by}.")
-    for line in RUNBOOK if phi else ():
-        output.say(line)
+
+
+def _only(cases: tuple[OutboxCase, ...]) -> OutboxCase:
+    """Return the one case of some images that can be taken back.
+
+    Raises
+    ------
+    InputError
+        If there are several: which one is for a person to say.
+    """
+    from bsti_submit.errors import InputError
+    from bsti_submit.outbox import State
+
+    delivered = [case for case in cases if case.state is State.DELIVERED] or list(cases[-1:])
+    if len(delivered) > 1:
+        raise InputError(
+            "Several cases were made of those images.",
+            details=tuple(f"{case.case_id}  {case.created}" for case in delivered),
+            hint="Name the one to take back by its id.",
+        )
+    return delivered[0]
+
+
+def _require_withdrawable(case: OutboxCase) -> None:
+    from bsti_submit.errors import InputError
+    from bsti_submit.outbox import State
+
+    if case.state not in {State.DELIVERED, State.WITHDRAWN, State.SENDING}:
+        raise InputError(
+            "That case was not delivered, so there is nothing to take back.",
+            hint=f"Remove it from this machine with: bsti-submit outbox drop {case.case_id}",
+        )
+    if case.destination != "registry":
+        raise InputError("That case went to a folder. Remove the file there by hand.")

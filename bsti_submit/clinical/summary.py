@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from bsti_submit.clinical.structure import Json, Tree
 
 _SOURCES = {
-    "dicom-birthdate": "birth date in the images",
-    "dicom-age": "age in the images",
-    "dicom-sex": "images",
+    "dicom-birthdate": "from the birth date in the images",
+    "dicom-age": "from the age in the images",
+    "dicom-sex": "from the images",
     "entered": "typed",
 }
 SHORT_LABELS: dict[str, str] = {
@@ -67,7 +67,7 @@ def _words(group: str, part: Tree) -> str:
         case "rt_pcr":
             tests = part.get("tests")
             listed = [_test(test) for test in tests if isinstance(test, dict)] if isinstance(tests, list) else []
-            return ": ".join((str(part.get("status")), *([", ".join(listed)] if listed else [])))
+            return str(part.get("status")) + (f" ({', '.join(listed)})" if listed else "")
         case "prior_imaging":
             studies = part.get("studies")
             listed = (
@@ -98,7 +98,7 @@ def _result(group: str, part: Tree) -> str:
 
 
 def _test(test: Mapping[str, Json]) -> str:
-    specimen = f" ({test['specimen']})" if "specimen" in test else ""
+    specimen = f", {test['specimen']}" if "specimen" in test else ""
     return f"{test.get('result')} {entry.describe_days(_days(test.get('day')))}{specimen}"
 
 

@@ -62,7 +62,8 @@ _SNOMED_RT = re.compile(r"[A-Z][A-Z0-9]?-[0-9A-F]{4,5}")
 _DICOM = re.compile(r"1[0-3]\d{4}")
 _RADLEX = re.compile(r"R(?:ID|PID)\d{1,5}")
 _LOINC = re.compile(r"\d{1,5}-\d")
-_VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2}){0,2}")
+_VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2})?")
+"""Three numbers could be a date."""
 _SNOMED_CT = re.compile(r"[1-9]\d{3,15}(?:00|10)\d")
 """A concept: the digits before the check digit tell the kind of component, 00 or 10."""
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bsti_submit.deid.tokens import Token, Verdict, is_number, is_technical, joined, pieces, plain, tokenise
+from bsti_submit.deid.tokens import (
+    Token,
+    Verdict,
+    is_long_version,
+    is_number,
+    is_technical,
+    joined,
+    pieces,
+    plain,
+    tokenise,
+)
 from bsti_submit.identifiers import Kind, Strength, find_identifiers
 
 if TYPE_CHECKING:
@@ -21,11 +31,11 @@ LONGEST_TEXT: Final = 65_536
 _CACHED_TEXTS: Final = 8192
 _CACHED_PATIENTS: Final = 4
 _PASSES: Final = 8
-_WINDOW: Final = 4
-"""Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T``."""
+_WINDOW: Final = 12
+"""Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T H``."""
 _SHORTEST_JOINED: Final = 4
 _LONGEST_RUN: Final = 6
-"""Digits of three and more whole numbers in a row that may stay."""
+"""Digits of three whole numbers in a row that may stay; four numbers may not, however short."""
 _MONTHS: Final = 12
 _DAYS: Final = 31
 
@@ -160,11 +170,14 @@ class Descriptors:
         )
         for hit in hits:
             inside = [token for token in tokens if token.start < hit.end and token.end > hit.start]
+            if hit.kind in {Kind.IP_ADDRESS, Kind.LONG_NUMBER} and len(inside) == 1 and is_long_version(inside[0].text):
+                inside[0].verdict = Verdict.TECHNICAL
+                continue
             for number, token in enumerate(inside):
                 word = token.plain in self._words and len(token.plain) > 1
                 if hit.kind in _SOFT and word and not any(map(str.isdigit, token.plain)):
                     continue
-                if hit.kind is Kind.TITLE_NAME and number > 1 and word:
+                if hit.kind is Kind.TITLE_NAME and number > 1 and (word or is_technical(token.text)):
                     break  # title and name are gone: "Dr SMITH CHEST PA" goes on with the examination
                 token.verdict = Verdict.DROP
 
@@ -176,9 +189,11 @@ class Descriptors:
             return Verdict.WORD
         if token.plain in self._names:
             return Verdict.NAME
+        if token.plain == "x" and before[-1:].isdigit() and after[:1].isdigit():
+            return Verdict.WORD
         if len(token.plain) == 1 and token.plain.isalpha():
             return Verdict.LETTER if token.plain in self._words else Verdict.DROP
-        if token.plain in self._words and not token.plain.isdigit():
+        if not token.plain.isdigit() and (token.plain in self._words or token.plain.rstrip("+") in self._words):
             return Verdict.WORD
         if is_number(token.text, before):
             return Verdict.NUMBER
@@ -187,7 +202,10 @@ class Descriptors:
         return self._judge_compound(token, known)
 
     def _judge_compound(self, token: Token, known: Known) -> Verdict:
-        """Judge a word run together, such as ``ThorRoutine`` or ``LUNG1.25mm``: all parts must be allowed."""
+        """Judge a word run together, such as ``ThorRoutine``, ``W.Chest`` or ``LUNG1.25mm``: all parts must be allowed."""
+        dotted = [plain(part) for part in token.parts]
+        if any(len(part) > 1 for part in dotted) and all(part in self._words and part.isalpha() for part in dotted):
+            return Verdict.WORD
         for parts in pieces(token.text):
             words = [plain(part) for part in parts]
             if len(words) < 2 or any(known.contains(word) for word in words):
@@ -215,7 +233,7 @@ def _drop_numbers(tokens: list[Token]) -> None:
             run.append(token)
             continue
         digits = [one.text for one in run]
-        if (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):
+        if len(digits) > 3 or (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):
             for one in run:
                 one.verdict = Verdict.DROP
         run = []

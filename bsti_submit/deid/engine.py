@@ -15,6 +15,7 @@ from bsti_submit.deid import frames
 from bsti_submit.deid.characters import Characters, UnknownCharacterSet
 from bsti_submit.deid.layout import code_of, layout_of, text_of
 from bsti_submit.deid.named import Named
+from bsti_submit.deid.numeric import is_table
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.reader import EXPLICIT_LITTLE, NATIVE, parse, parse_sequence
 from bsti_submit.deid.registered import is_image
@@ -199,7 +200,7 @@ class _Instance:
         for tag, stated, value, raw in elements:
             creator = self._creator(tag, value, creators) if tag & 0x10000 else None
             rule, vr = rules.get((tag, stated, creator)) or self._resolve(rules, path, tag, stated, creator)
-            if rule.action is Action.REMOVE:
+            if rule.action is Action.REMOVE or not is_table(tag, value, values):
                 removed += 1
                 continue
             encoded = self._apply(rule, path, tag, vr, stated, value, raw, characters)

@@ -54,7 +54,7 @@ class Token:
         return self.verdict is not Verdict.DROP and self.verdict is not Verdict.OPEN
 
 
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*\+?")
+_TOKEN: Final = re.compile(r"[^\W_]+(?:['’\-+.][^\W_]+)*(?:\+|(?<=\b[Cc])-(?![^\W_]))?")
 _INNER: Final = re.compile(r"['’\-+.]")
 _CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?")
 _CASES: Final = re.compile(r"[A-Z]+|[a-z]+|[^\W\d_A-Za-z]+|\d+(?:[.,]\d+)?")
@@ -81,14 +81,17 @@ _KERNEL: Final = re.compile(
 )
 """Reconstruction kernels and strengths: B60f, Br40d, I70f, D40s, Bl57d, FC51, YA, EB, Q3."""
 _VERSION: Final = re.compile(
-    r"v[a-z]{0,2}\d{1,2}[a-z]?(?:\.\d{1,2}){0,3}(?:[a-z]{1,3}\d{1,3})?|\d{1,2}(?:\.\d{1,3}){2,3}|\d{1,2}\.\d{1,2}[a-z]\d?",
+    r"v[a-z]{0,2}\d{1,2}[a-z]?(?:\.\d{1,2}){0,3}(?:[a-z]{1,3}\d{1,3})?|\d{1,2}(?:\.\d{1,3}){2,3}|\d{1,2}\.\d{1,2}[a-z]\d?"
+    r"|\d{2}[a-z]{2}\d{2}\.\d|[a-z]\d{1,2}[.-]\d{1,2}|fw\d{1,2}\.\d{1,2}(?:-\d{1,2})?",
     re.IGNORECASE,
 )
-"""Versions of software: VA48A, VC40, V11.0, 3.6.6."""
+"""Versions of software: VA48A, VC40, V11.0, 3.6.6, 16HW14.6, A10.3."""
+_LONG_VERSION: Final = re.compile(r"[1-9](?:\.\d{1,3}){2}\.\d{1,5}")
 
 _SAFE_SEPARATORS: Final = frozenset(" \t\r\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~°²³±µ×–—·•")
 _LEADING: Final = frozenset("([{<?*+=~\"'>-.#")
 _TRAILING: Final = frozenset(")]}>%?!+*\"'.;:=°²³")
+_BLANK: Final = frozenset(" ")
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{"}
 _AFTER_SPACE: Final = frozenset(")]}%")
 _TIDY: Final = re.compile(r"[(\[{][ ]*[)\]}]")
@@ -127,6 +130,11 @@ def is_number(text: str, before: str = "") -> bool:
     return True
 
 
+def is_long_version(text: str) -> bool:
+    """Tell a version of four numbers, such as 4.1.6.17001, from the network address of a hospital (10.1.2.3)."""
+    return _LONG_VERSION.fullmatch(text) is not None
+
+
 def is_technical(text: str, before: str = "") -> bool:
     """Tell a kernel, the version of a piece of software, or a setting such as ``W1500``."""
     if _KERNEL.fullmatch(text) or _PREFIXED.fullmatch(text):
@@ -144,7 +152,7 @@ def joined(text: str, tokens: list[Token]) -> str:
             gap = True
             continue
         if last is None:
-            out.append(_tail(text[: token.start], _LEADING) if token is tokens[0] else "")
+            out.append(_tail(text[: token.start], _LEADING | _BLANK) if token is tokens[0] else "")
         elif gap:
             between = text[last.end : token.start]
             closing, opening = _head(between, _TRAILING), _tail(between, frozenset("([{?"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
+from bsti_submit.deid.numeric import is_identifying, is_text, most_values
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
@@ -38,6 +39,7 @@ _NUMBERS: Final = {"AT": "<L", "FD": "<d", "FL": "<f", "SL": "<l", "SS": "<h", "
 _TABLES: Final = frozenset(("OB", "OW", "SS", "US"))
 _NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _LONGEST_NUMBER: Final = 40
+_SHORTEST_TEXT: Final = 3
 _LONGEST_TEXT: Final = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}
 
 
@@ -149,7 +151,7 @@ class Values:
         characters: Characters,
     ) -> Buffer | None:
         if vr in _NUMBERS:
-            if not has_form(vr, value):
+            if not has_form(vr, value) or self._is_no_number(tag, vr, value):
                 self._counts["malformed"] += 1
                 return None
             return raw if raw is not None and stated == vr else encode(tag, vr, value)
@@ -168,6 +170,9 @@ class Values:
             bare = bare.upper()
         elif vr == "TM" and b":" in bare:
             bare = bare.replace(b":", b"")  # the old form of PS3.5 6.2
+        if vr in {"DS", "IS"} and is_identifying(bare):
+            self._counts["removed"] += 1
+            return self._filled(rule, tag, vr, "identifying")
         if not has_form(vr, bare):
             self._counts["malformed"] += 1
             bare = repaired(vr, bare)
@@ -182,6 +187,15 @@ class Values:
         if raw is not None and stated == vr and not len(whole) & 1 and whole.rstrip(b" ") == bare:
             return raw
         return encode(tag, vr, bare)
+
+    def _is_no_number(self, tag: int, vr: str, value: memoryview) -> bool:
+        if len(value) < _SHORTEST_TEXT:
+            return False
+        most = most_values(tag)
+        if most is not None and len(value) > most * struct.calcsize(_NUMBERS[vr]):
+            return True
+        raw = bytes(value)
+        return is_text(vr, raw) or (raw.isalnum() and self._named.somebody(raw, vr))
 
     def _well_formed_date(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
         parts = [part.strip() for part in text.split("\\")]

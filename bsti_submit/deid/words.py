@@ -48,7 +48,6 @@ _PLACES: Final = frozenset(
         0x00102155,
         0x00380300,
         0x00380400,
-        0x00380500,
         0x00321031,
         0x00321033,
         0x00400241,
@@ -66,6 +65,8 @@ _PLACES: Final = frozenset(
     )
     + (0x00102180, 0x00102160)
 )
+_PATIENT_NAMES: Final = frozenset((0x00100010, 0x00101001, 0x00101005, 0x00101060, 0x00102297))
+"""The patient's own names, earlier names, and those of parents and guardians."""
 _DATES: Final = frozenset((0x00100030, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x00100032))
 """Birth, study, series, acquisition and content dates."""
 _COMMON: Final = frozenset(
@@ -86,11 +87,19 @@ _TITLES: Final = frozenset(
 
 
 class KnownWords:
-    """Words to drop from free text before anything else is looked at. It masks itself."""
+    """Words to drop from free text before anything else is looked at. It masks itself.
 
-    __slots__ = ("_seen", "_words")
+    Parameters
+    ----------
+    ordinary
+        The vocabulary. A word of it counts as the patient's own name, but tells nothing of a place or of anybody
+        else: an operator named ``RADIOGRAPHER^CT``, a Heart and Lung Hospital.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_ordinary", "_seen", "_words")
+
+    def __init__(self, ordinary: frozenset[str] = frozenset()) -> None:
+        self._ordinary = ordinary
         self._words: set[str] = set()
         self._seen: set[tuple[int, bytes]] = set()
 
@@ -100,7 +109,7 @@ class KnownWords:
 
     def add_text(self, text: Identified[str]) -> None:
         """Gather the words of one text that names somebody."""
-        self._take(text.reveal(), SHORTEST_WORD, _COMMON)
+        self._take(text.reveal(), SHORTEST_WORD, _COMMON | self._ordinary)
 
     def contains(self, token: str) -> bool:
         """Whether a token, case and accents aside, is one of them."""
@@ -132,14 +141,19 @@ class KnownWords:
         if is_date:
             self._words.update(date_forms(text))
             return
-        self._take(text, SHORTEST_NAME if is_name else SHORTEST_WORD, _TITLES if is_name else _COMMON)
         if is_name:
-            self._words.update(joined_forms(normalised(text)))
+            ordinary = frozenset() if tag in _PATIENT_NAMES else self._ordinary
+            self._take(text, SHORTEST_NAME, _TITLES | ordinary)
+            self._words |= joined_forms(normalised(text)) - ordinary
+        else:
+            self._take(text, SHORTEST_WORD, _COMMON if tag in _IDS else _COMMON | self._ordinary)
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
         for token in re.findall(r"[^\W_]+", plain):
-            if len(token) >= shortest and token not in stop and not (token.isdigit() and len(token) < 4):
+            bare = token.rstrip("0123456789")
+            numbered = bare in stop and len(token) - len(bare) < 3  # a scanner called CT1
+            if len(token) >= shortest and not numbered and not (token.isdigit() and len(token) < 4):
                 self._words.add(token)
         squashed = "".join(re.findall(r"[^\W_]+", plain))
         if any(character.isdigit() for character in squashed) and len(squashed) >= 4:
@@ -163,6 +177,7 @@ def joined_forms(name: str) -> set[str]:
     for group in re.split(r"[=\\]", name):
         parts = ["".join(re.findall(r"[^\W_]+", part)) for part in group.split("^")[:3]]
         family, *given = [part for part in parts if part] or [""]
+        forms |= {family, *given}
         for first in given:
             forms |= {family + first, first + family, family + first[0], first[0] + family}
     return {form for form in forms if len(form) > SHORTEST_WORD}

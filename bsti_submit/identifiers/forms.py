@@ -127,13 +127,16 @@ HOSPITAL_NUMBER_IN_DESCRIPTOR = re.compile(
     rf"(?<![A-Z0-9])(?:{_LETTERS_AND_NUMBER})(?![A-Z0-9])|{_NUMBER_LABEL}", re.IGNORECASE
 )
 LONG_NUMBER = re.compile(r"\d{5,}")
-_AGE_UNIT = r"(?:[ -]?(?:y/?o|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ -]?(?:of age|old))?|[ ]?[MF])" + _AFTER_WORD
+_AGE_UNIT = (
+    r"(?:[ _-]?(?:y/?o|y\.o\.?|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ _-]?(?:of age|old))?|[ ]?[MF])"
+    + _AFTER_WORD
+)
 AGE_90_PLUS = re.compile(
-    r"(?<![\w.])(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
+    r"(?<![^\W_])(?<!\.)(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
     rf"|(?:9\d|1[0-2]\d){_AGE_UNIT})|nonagenarian|centenarian",
     re.IGNORECASE,
 )
-AGE = re.compile(rf"(?<![\w.,])(?:aged?[ .:=]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT})", re.IGNORECASE)
+AGE = re.compile(rf"(?<![^\W_])(?<![.,])(?:aged?[ .:=_]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT})", re.IGNORECASE)
 
 _PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
 _NAME = rf"(?:{_PARTICLE}[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\.(?!\w))?)"

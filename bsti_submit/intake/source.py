@@ -17,10 +17,9 @@ from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
 from bsti_submit.phi import Identified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from bsti_submit.intake.survey import Survey
     from bsti_submit.model import Buffer
 
 MOST_MEMBERS: Final = 200_000
@@ -101,25 +100,6 @@ class Source:
     def faults(self) -> tuple[type[Exception], ...]:
         """What opening or reading a file can raise."""
         return _ARCHIVE_FAULTS if self._archive else (OSError,)
-
-    def survey(
-        self,
-        on_header: Callable[[InstanceRef, Buffer], None] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Survey:
-        """Look at every file's header once, and number the DICOM files.
-
-        Parameters
-        ----------
-        on_header
-            Called with each DICOM file's bytes up to the value of its pixel data (PS3.10 file meta included;
-            a deflated data set stands there inflated, as Explicit VR Little Endian).
-        progress
-            Called with files done and files in all, now and then.
-        """
-        from bsti_submit.intake.survey import survey_source
-
-        return survey_source(self, on_header, progress)
 
     def entries(self) -> Iterator[Entry]:
         """Yield every file in the sorted order of the paths."""

@@ -81,10 +81,19 @@ class Survey:
 
 def survey_source(
     source: Source,
-    on_header: Callable[[InstanceRef, Buffer], None] | None,
-    progress: Callable[[int, int], None] | None,
+    on_header: Callable[[InstanceRef, Buffer], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
-    """Survey ``source``; see `Source.survey`."""
+    """Look at the header of every file of a source once, and number the DICOM files.
+
+    Parameters
+    ----------
+    on_header
+        Called with each DICOM file's bytes up to the value of its pixel data (PS3.10 file meta included;
+        a deflated data set stands there inflated, as Explicit VR Little Endian).
+    progress
+        Called with files done and files in all, now and then.
+    """
     return _Surveyor(source, on_header).run(progress)
 
 

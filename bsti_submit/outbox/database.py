@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bsti_submit.errors import BstiError, NotDeliveredError, SettingsError
+from bsti_submit.outbox.journal import SCHEMA as JOURNAL
 
 VERSION: Final = 1
 LOCAL: Final = "Set BSTI_HOME to a folder on a local disk that you can write to."
@@ -74,7 +75,7 @@ def connected(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         _require_sound(database)
-        database.executescript(_SCHEMA)
+        database.executescript(_SCHEMA + JOURNAL)
         database.execute(f"PRAGMA user_version={VERSION}")
     except sqlite3.Error as fault:
         database.close()

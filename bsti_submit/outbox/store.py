@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from filelock import FileLock, Timeout
 
+from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import CASE_RECORD, CLINICAL_RECORD, LARGEST_RECORD, PackageReader, file_sha256
-from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
+from bsti_submit.errors import ApprovalError, BstiError, InputError, NotDeliveredError, SettingsError
 from bsti_submit.model import new_case_id, normalise_case_id
 from bsti_submit.outbox.case import HAS_PACKAGE, UNDELIVERED, OutboxCase, State
 from bsti_submit.outbox.database import LOCAL, DamagedError, connected, put_aside
 from bsti_submit.outbox.disk import is_network_share, sync_folder
+from bsti_submit.outbox.journal import Journal
 from bsti_submit.outbox.records import COLUMNS, Record, Records
 
 if TYPE_CHECKING:
@@ -62,8 +64,11 @@ class Outbox:
             raise SettingsError("The home folder is on a network share, where a crash could lose a case.", hint=LOCAL)
         with self._alone():
             self._database = self._open(self._folder / "outbox.sqlite")
+            self._journal = Journal(self._database, AuditLog(home / "audit"))
+            self._told = False
             try:
                 self._recover()
+                self._tell()
             except (OSError, sqlite3.Error):
                 self._database.close()
                 raise SettingsError("The outbox cannot be read or written to.", hint=LOCAL) from None
@@ -291,12 +296,22 @@ class Outbox:
             If the case is not one that waits.
         """
         case = self.get(case_id)
+        if case.state is State.SENDING:
+            # A sender was interrupted, unless it is at work this moment: then the lock is not free.
+            if (case.attestation, case.destination) == (attestation, destination):
+                return
+            with self.sending():
+                self._approve(self.get(case_id), attestation, destination)
+            return
+        self._approve(case, attestation, destination)
+
+    def _approve(self, case: OutboxCase, attestation: bytes, destination: str) -> None:
         unsigned = case.state is State.DELIVERED and not case.is_signed_for
-        if case.state not in {State.PACKAGED, State.READY, State.REFUSED} and not unsigned:
+        if case.state not in {State.PACKAGED, State.READY, State.SENDING, State.REFUSED} and not unsigned:
             raise InputError(f"That case is {case.state}, so there is nothing to approve.")
         _require_tied(attestation, case)
-        self._set(case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
-        self._keep(case_id)
+        self._set(case.case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
+        self._keep(case.case_id)
 
     def mark_sending(self, case_id: str) -> None:
         """Note that sending began.
@@ -307,6 +322,8 @@ class Outbox:
             If nobody approved it, or the approval is for another package.
         InputError
             If it was delivered, refused or withdrawn already.
+        NotDeliveredError
+            If it cannot be written down, in the outbox or in the audit log.
         """
         case = self.get(case_id)
         if case.state in {State.DRAFT, State.PACKAGED} or not case.attestation:
@@ -318,6 +335,10 @@ class Outbox:
             raise InputError(f"That case is {case.state}, so it is not sent again.")
         _require_tied(case.attestation, case)
         self._set(case_id, "sending", state=State.SENDING)
+        try:
+            self._journal.catch_up()  # what cannot be logged is not sent
+        except sqlite3.Error:
+            raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
 
     def note(self, case_id: str, what: str) -> None:
         """Append an event; a fixed text without any value."""
@@ -477,6 +498,13 @@ class Outbox:
 
     def _event(self, case_id: str, what: str) -> None:
         self._database.execute("INSERT INTO events (case_id, at, what) VALUES (?, ?, ?)", (case_id, _now(), what))
+        self._told = True
+
+    def _tell(self) -> None:
+        """Bring the audit log up to the events. Where that fails now, it is done when the outbox is opened next."""
+        self._told = False
+        with suppress(BstiError, sqlite3.Error):
+            self._journal.catch_up()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -490,6 +518,8 @@ class Outbox:
             if isinstance(fault, sqlite3.Error):
                 raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
             raise
+        if self._told:
+            self._tell()
 
 
 _DROPPED: Final = "dropped"

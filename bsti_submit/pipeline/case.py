@@ -46,7 +46,7 @@ class CaseHeldError(HeldError):
         super().__init__(
             f"{len(held)} {'image is' if len(held) == 1 else 'images are'} held, so nothing was packaged or sent.",
             details=tuple(
-                f"{count} × {reason.text} "
+                f"{count} held: {reason.text} "
                 + ", ".join(str(report.ref) for report in held if report.reason is reason)[:60]
                 for reason, count in counted.items()
                 if reason is not None

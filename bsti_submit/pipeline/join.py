@@ -25,6 +25,7 @@ from bsti_submit.clinical.units import is_formula
 from bsti_submit.errors import InputError
 from bsti_submit.intake.source import open_source
 from bsti_submit.intake.studies import group_patients, group_studies
+from bsti_submit.intake.survey import survey_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,7 +114,7 @@ class _Shelf:
     def __init__(self, root: Path, base: Path, progress: Callable[[int, int], None] | None) -> None:
         self._base = Path(os.path.abspath(base))  # noqa: PTH100 - links stay as the user knows them
         with open_source(root) as source:
-            survey = source.survey(progress=progress)
+            survey = survey_source(source, progress=progress)
             images = [instance for instance in survey.instances if instance.pixels]
             folders = {instance.ref: Path(source.locate(instance.ref).reveal()).parent for instance in images}
         self._studies = group_studies(images)

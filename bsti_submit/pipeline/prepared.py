@@ -12,6 +12,7 @@ from bsti_submit.deid.pixels.anatomy import Coverage, coverage
 from bsti_submit.deid.pseudonyms import study_set_tag
 from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
+from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
 from bsti_submit.pipeline.earlier import EarlierCases
 from bsti_submit.pipeline.stream import Identity
@@ -132,9 +133,9 @@ class Prepared:
         counts: dict[Reason, int] = {}
         for rejection in found.rejections:
             counts[rejection.reason] = counts.get(rejection.reason, 0) + 1
-        lines = [f"{count} × {reason.text}" for reason, count in counts.items()]
+        lines = [f"{count} x {reason.text}" for reason, count in counts.items()]
         if self.survey.ignored:
-            lines.append(f"{self.survey.ignored} × Not DICOM files; they were ignored.")
+            lines.append(f"{self.survey.ignored} x Not DICOM files; they were ignored.")
         if self.survey.archives:
             lines.append(f"{self.survey.archives} of those look like archives, which are not opened inside a folder.")
         raise InputError(
@@ -249,7 +250,8 @@ def prepare(
     """
     with open_source(path) as source:
         identity = Identity(key, profile.words)
-        survey = source.survey(
+        survey = survey_source(
+            source,
             on_header=identity.add_header,
             progress=lambda done, total: emit(Progress(Step.SURVEY, done, total)),
         )

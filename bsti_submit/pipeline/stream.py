@@ -45,7 +45,7 @@ class Identity:
     """
 
     def __init__(self, key: SiteKey, vocabulary: frozenset[str] = frozenset()) -> None:
-        self.words = KnownWords()
+        self.words = KnownWords(vocabulary)
         self._key = key
         self._vocabulary = vocabulary
         self._harvest = Harvest()

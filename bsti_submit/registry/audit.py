@@ -49,5 +49,11 @@ def verify(db: sqlite3.Connection) -> int | None:
     return None
 
 
+def entries(db: sqlite3.Connection, case_id: str = "") -> list[dict[str, object]]:
+    """Return the entries in order, those of one case if it is named."""
+    query = "SELECT seq, at, actor, role, action, case_id, request FROM audit WHERE ? IN ('', case_id) ORDER BY seq"
+    return [dict(row) for row in db.execute(query, (case_id,))]
+
+
 def _link(before: str, *fields: str | int) -> str:
     return hashlib.sha256(strictjson.canonical([before, *fields])).hexdigest()

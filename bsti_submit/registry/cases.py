@@ -100,6 +100,8 @@ class Cases:
                 self._insert(db, asked, case_id, body, digest, now)
             elif row["body_sha256"] != digest:
                 self._replace(db, asked, row, body, digest, now)
+            else:
+                self._audit(db, asked, "case-read", case_id, now)  # the answer tells its state
             row = cast("sqlite3.Row", records.find(db, case_id))
             upload = self._uploads.open_address(db, case_id)
         answer: Object = {"id": case_id, "state": row["state"], "upload": upload, "etag": records.etag(row)}
@@ -382,7 +384,9 @@ class Cases:
                 raise Problem("bad-state", f"A case that is {state} takes no amendment.")
             current = records.clinical(db, case_id)
             done = records.receipt(db, case_id, "amendment")
-            if current["sha256"] == digest and done is not None and done["revision"] == current["revision"]:
+            same = current["sha256"] == digest and done is not None and done["revision"] == current["revision"]
+            # An open question wants an answer, even if that is the same record.
+            if done is not None and same and row["query_text"] is None:
                 return Answer(200, {"state": row["state"], "receipt": records.document(done)})
             record = strictjson.canonical(clinical).decode()
             db.execute(

@@ -54,7 +54,7 @@ _KINDS: dict[str, tuple[int, str]] = {
     "if-match-required": (428, "The case exists with another body."),
     "rate-limited": (429, "Too many requests."),
     "quota-exceeded": (429, "Too many unfinished uploads."),
-    "checksum-mismatch": (460, "The chunk was damaged on its way."),
+    "checksum-mismatch": (460, "What was sent was damaged on its way."),
     "internal": (500, "The registry made a mistake."),
     "busy": (503, "The case is being worked on."),
     "storage-full": (503, "The registry has no room at the moment."),

@@ -128,6 +128,27 @@ class Review:
         return row
 
 
+def forget_drafts(store: Store, older_than: int) -> int:
+    """Erase cases that were announced and never arrived: nobody signed for them, so no tombstone is owed.
+
+    Their clinical records must not lie about for good. The sender may announce the same case again.
+    """
+    now = store.now()
+    with store.transaction() as db:
+        rows = db.execute(
+            "SELECT id FROM cases WHERE state = ? AND received IS NULL AND updated <= ?",
+            (State.DRAFT.value, now - older_than),
+        ).fetchall()
+        for row in rows:
+            for table in ("clinical", "contributor", "history", "event", "upload"):
+                db.execute(f"DELETE FROM {table} WHERE case_id = ?", (row["id"],))  # noqa: S608 - names of ours
+            db.execute("DELETE FROM cases WHERE id = ?", (row["id"],))
+            audit.record(db, now, "registry", "registry", "draft-forgotten", row["id"])
+    if rows:
+        store.scrub()
+    return len(rows)
+
+
 def purge_due(store: Store) -> list[str]:
     """Erase the bytes and records of every withdrawn case whose time has come; return the case ids.
 

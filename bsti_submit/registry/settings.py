@@ -24,6 +24,8 @@ class Settings:
         Requests a second and at once that one token may make.
     retention_days
         How long a received case is kept; None while no period is fixed.
+    draft_expires
+        How long a case is remembered that was announced and never arrived.
     fsync_bytes
         How many received bytes may at most not yet be durable.
     """
@@ -37,6 +39,7 @@ class Settings:
     chunk_preferred: int = 8 * MIB
     chunk_max: int = 64 * MIB
     upload_expires: int = 7 * DAY
+    draft_expires: int = 30 * DAY
     open_uploads: int = 50
     open_bytes: int = 200 * GIB
     free_reserve: int = 64 * MIB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import re
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from bsti_submit.registry import audit
 from bsti_submit.registry.cases import Answer, Asked, matches
 from bsti_submit.registry.patching import BrokenConnectionError
 from bsti_submit.registry.problems import Problem, for_status
@@ -40,6 +42,8 @@ _OVERRIDE = "x-http-method-override"
 _OVERRIDES = frozenset({"PATCH", "DELETE", "HEAD"})
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{8,128}")
 _DRAIN_SECONDS = 10.0
+_CONTENT_DIGEST = "Content-Digest"
+_SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{1,64}={0,2}):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Gate:
 
         async def run(request: Request) -> Response:
             body = await read_body(request, self.settings.body_bytes) if reads_json else b""
+            _check_digest(request.headers, body)
             return await run_in_threadpool(self._run, handler, request, body, reads_json=reads_json, once=once)
 
         return run
@@ -127,8 +132,14 @@ class Gate:
         if row is not None:
             if row["request"] != fingerprint:
                 raise Problem("idempotency-key-reused")
-            headers = {**json.loads(row["headers"]), "Idempotency-Replayed": "true"}
-            return Response(row["body"].encode(), row["status"], headers, "application/json")
+            principal = call.asked.principal
+            actor = f"{principal.site}/{principal.token_id}"
+            with self._store.transaction() as db:
+                now, role, case_id = self._store.now(), principal.role.value, call.path.get("id", "")
+                audit.record(db, now, actor, role, "answer-replayed", case_id, call.asked.request_id)
+            body = row["body"].encode()
+            headers = {**json.loads(row["headers"]), "Idempotency-Replayed": "true", **_digest(body)}
+            return Response(body, row["status"], headers, "application/json")
         answer = handler(call)
         response = _response(answer, request)
         # Only what went well is kept: a refusal may be put right and tried again under the same key.
@@ -201,6 +212,7 @@ class Outer:
         most = self._settings.chunk_max if signed_in else 2 * self._settings.chunk_preferred
         await receive.drain(most)
         response = problem.response()
+        response.headers.update(_digest(bytes(response.body)))
         if not receive.done:
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
@@ -223,6 +235,13 @@ class Outer:
             }
         return Response(status_code=204, headers=headers)
 
+    def _template(self, scope: Scope) -> str:
+        """Return the route's own path: an address may hold what nobody should find in a log."""
+        for route in self._router.routes:
+            if route.matches(scope)[0] is not Match.NONE:
+                return str(getattr(route, "path", "-"))
+        return "-"
+
     def _log(self, scope: Scope, sent: _Sent, received: _Counted, seconds: float) -> None:
         principal: Principal | None = scope.get("registry.principal")
         client = scope.get("client")
@@ -231,7 +250,7 @@ class Outer:
             request=scope["registry.request_id"],
             client=client[0] if client else "",
             method=scope["method"] if scope["method"].isalpha() else "?",
-            route=getattr(scope.get("route"), "path", "-"),
+            route=self._template(scope),
             case=_case_in(scope),
             status=sent.status,
             ms=int(seconds * 1000),
@@ -347,4 +366,23 @@ def _response(answer: Answer, request: Request) -> Response:
         headers["Location"] = request.url.path
     if answer.status == 202:
         headers["Retry-After"] = "2"
-    return Response(_json(answer).encode(), answer.status, headers, "application/json")
+    body = _json(answer).encode()
+    return Response(body, answer.status, {**headers, **_digest(body)}, "application/json")
+
+
+def _digest(body: bytes) -> dict[str, str]:
+    """Return the header by which the other end sees a body damaged on its way (RFC 9530)."""
+    return {_CONTENT_DIGEST: f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode('ascii')}:"}
+
+
+def _check_digest(headers: Headers, body: bytes) -> None:
+    """Refuse a body that is not the one that was sent. Without such a header there is nothing to compare.
+
+    Raises
+    ------
+    Problem
+        ``checksum-mismatch``.
+    """
+    told = _SHA256.search(headers.get(_CONTENT_DIGEST, ""))
+    if told is not None and f"sha-256=:{told[1]}:" != _digest(body)[_CONTENT_DIGEST]:
+        raise Problem("checksum-mismatch")

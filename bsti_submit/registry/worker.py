@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from bsti_submit.registry import records, strictjson
 from bsti_submit.registry.privacy_check import Finding, check_privacy
 from bsti_submit.registry.records import State
-from bsti_submit.registry.review import purge_due
+from bsti_submit.registry.review import forget_drafts, purge_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,7 @@ class Worker:
 
     def _sweep(self) -> None:
         self._uploads.expire()
+        forget_drafts(self._store, self._settings.draft_expires)
         purge_due(self._store)
         with self._store.transaction() as db:
             limit = self._store.now() - self._settings.idempotency_seconds

@@ -83,10 +83,10 @@ class TerminalReporter:
                 pass
             case Packaged():
                 self.pause()
-                self._say(f"Case {event.case_id}: {event.instances} images, {readable(event.size)}.")
+                self._say(f"The package is ready: {event.instances} images, {readable(event.size)}.")
             case Delivered():
                 self.pause()
-                self._say(f"Case {event.case_id} was received. Receipt {event.receipt_id}.")
+                self._say("Received, and the receipt is kept.")
             case Note():
                 self._say(event.text)
 

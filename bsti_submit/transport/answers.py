@@ -12,7 +12,8 @@ from bsti_submit.errors import BstiError, NotDeliveredError, RefusedError, Setti
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUSY: Final = frozenset((408, 423, 425, 429))
+BUSY: Final = frozenset((408, 423, 425, 429, 460))
+"""Statuses after which the same request may go through; 460 says that it was damaged on its way."""
 _SERVER_FAULT: Final = 500
 _TELLABLE: Final = 200
 _MOST_DIGITS: Final = 18

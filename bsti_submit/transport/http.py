@@ -7,9 +7,12 @@ environment or the system's settings.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.cookiejar
 import json
 import logging
+import re
 import ssl
 import urllib.request
 import uuid
@@ -40,6 +43,7 @@ WRITE_SECONDS: Final = 60.0
 """For each write to the socket, not for a whole body, so it is right for slow lines too."""
 LARGEST_ANSWER: Final = 4 << 20
 _PROBE_SECONDS: Final = 5.0
+_SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{1,64}={0,2}:")
 
 
 @dataclass(slots=True)
@@ -116,6 +120,7 @@ class Connection:
             text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
             content = text.encode()
             sent["Content-Type"] = "application/json"
+            sent["Content-Digest"] = _digest(content)
         elif body is not None:
             sent["Content-Length"] = str(length)
         token = self._token() if signed_in else ""
@@ -299,12 +304,20 @@ def _origin(parts: SplitResult) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or 443
 
 
+def _digest(data: bytes) -> str:
+    """Return a Content-Digest (RFC 9530), by which the other end sees a body damaged on its way."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode('ascii')}:"
+
+
 def _read(response: httpx.Response) -> Mapping[str, object]:
     data = bytearray()
     for block in response.iter_raw(65536):
         data += block
         if len(data) > LARGEST_ANSWER:
             raise NotDeliveredError("The registry's answer is far too long.", hint=SAFE)
+    told = _SHA256.search(response.headers.get("content-digest", ""))
+    if told is not None and response.request.method != "HEAD" and told[0] != _digest(bytes(data)):
+        raise TransientError("The registry's answer was damaged on its way.", hint=SAFE)
     if "json" not in response.headers.get("content-type", ""):
         return {}
     try:

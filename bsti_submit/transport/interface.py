@@ -44,13 +44,27 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True)
 class CaseStatus:
-    """What a destination says of a case."""
+    """What a destination says of a case.
+
+    Attributes
+    ----------
+    findings
+        What it found wrong, one for each instance: ``object``, ``rule``, ``detail``.
+    query
+        The panel's open question, or "".
+    reason
+        Why it was rejected or withdrawn, or "".
+    purge_by
+        When the bytes of a withdrawn case are gone, or "".
+    """
 
     case_id: str
     state: str
     history: tuple[tuple[str, str], ...]
     findings: tuple[Mapping[str, str], ...]
     query: str
+    reason: str = ""
+    purge_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def log(tmp_path):
     found = AuditLog(tmp_path / "audit", now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    found.append("scan", files=12, run_id="r1")
+    found.append("begin", objects=12, source="a.1")
     found.append("deidentify", profile="bsti-default", certified=10, reasons={"structured-report": 2})
-    found.append("deliver", case_id="AAAA-AAAA-AAAA", receipt_id="R-1", host="registry.example:443", urgent=False)
+    found.append("deliver", case_id="AAAA-AAAA-AAAA", receipt_id="R-1", destination="registry")
     return found
 
 
@@ -30,7 +30,7 @@ def test_a_log_is_whole_and_says_what_happened(log):
     assert log.verify().is_whole
     assert log.verify().lines == 3
     lines = list(log.lines())
-    assert [line["event"] for line in lines] == ["scan", "deidentify", "deliver"]
+    assert [line["event"] for line in lines] == ["begin", "deidentify", "deliver"]
     assert lines[0]["at"] == "2026-01-02T03:04:05Z"
     assert lines[1]["prev"] == lines[0]["hash"]
 
@@ -77,49 +77,49 @@ def test_a_line_half_written_by_a_crash_is_mended_and_told(log):
     with log.path.open("ab") as stream:
         stream.write(b'{"at":"2026')
     assert not log.verify().is_whole
-    log.append("scan", files=1)
+    log.append("begin", objects=1)
     assert log.verify().is_whole
-    assert [line["event"] for line in log.lines()][-2:] == ["recovered", "scan"]
+    assert [line["event"] for line in log.lines()][-2:] == ["recovered", "begin"]
 
 
 def test_a_crash_before_the_head_is_written_is_no_damage(log):
     head = log._head.read_bytes()
-    log.append("scan", files=1)
+    log.append("begin", objects=1)
     log._head.write_bytes(head)
     assert log.verify().is_whole
-    log.append("scan", files=2)
+    log.append("begin", objects=2)
     assert log.verify().is_whole
 
 
 def test_a_changed_last_line_stays_found_after_more_lines(log):
     data = log.path.read_bytes()
     log.path.write_bytes(data.replace(b'"R-1"', b'"R-2"'))
-    log.append("scan", files=1)
+    log.append("begin", objects=1)
     assert log.verify().line == 3
 
 
 @pytest.mark.parametrize(
     "members",
     [
-        {"reason": "SMITH^JOHN"},
-        {"reason": "John Smith"},
-        {"reason": "=1+1"},
-        {"reason": "x" * 200},
-        {"reason": "a\nb"},
-        {"reason": "naïve"},
+        {"step": "SMITH^JOHN"},
+        {"step": "John Smith"},
+        {"step": "=1+1"},
+        {"step": "x" * 200},
+        {"step": "a\nb"},
+        {"step": "naïve"},
         {"patient_name": "x"},
         {"path": "x"},
         {"hash": "x"},
         {"n": 7},
         {"reasons": {"John Smith": 1}},
         {"reasons": {"a": "b"}},
-        {"files": 1.5},
+        {"size": 1.5},
     ],
     ids=str,
 )
 def test_what_could_identify_cannot_be_logged_and_the_fault_does_not_quote_it(log, members):
     with pytest.raises(ValueError) as caught:
-        log.append("scan", **members)
+        log.append("begin", **members)
     assert not any(str(value) in str(caught.value) for value in members.values() if len(str(value)) > 2)
     assert log.verify().lines == 3
     with pytest.raises(ValueError):
@@ -141,7 +141,7 @@ def test_the_export_is_a_table_of_what_was_written(log):
 def test_processes_take_turns(tmp_path):
     code = (
         "import sys; from pathlib import Path; from bsti_submit.audit import AuditLog\n"
-        "for n in range(15): AuditLog(Path(sys.argv[1])).append('scan', files=n)\n"
+        "for n in range(15): AuditLog(Path(sys.argv[1])).append('begin', objects=n)\n"
     )
     children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(3)]
     assert [child.wait(timeout=60) for child in children] == [0, 0, 0]
@@ -159,7 +159,7 @@ def test_only_the_owner_can_read_it(log):
 def test_a_disk_that_fails_is_said(tmp_path):
     (tmp_path / "audit").write_text("")
     with pytest.raises(NotDeliveredError):
-        AuditLog(tmp_path / "audit").append("scan")
+        AuditLog(tmp_path / "audit").append("begin")
 
 
 def test_each_line_is_canonical_json(log):

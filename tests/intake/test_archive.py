@@ -11,13 +11,14 @@ from pydicom.fileset import FileSet
 from bsti_submit.errors import InputError
 from bsti_submit.intake import source as module
 from bsti_submit.intake.source import open_source
+from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Reason
 from tests.intake.factory import dataset, encode, put
 
 
 def survey(path):
     with open_source(path) as source:
-        return source.survey()
+        return survey_source(source)
 
 
 def archive(path, members, method=zipfile.ZIP_DEFLATED):
@@ -31,7 +32,7 @@ def test_a_zip_is_read_in_memory_in_sorted_order(tmp_path):
     members = [("b/2", encode(dataset(2))), ("a/1", encode(dataset(1))), ("readme.txt", b"x"), ("d/", b"")]
     path = archive(tmp_path / "study.zip", members)
     with open_source(path) as source:
-        found = source.survey()
+        found = survey_source(source)
         assert bytes(source.read(InstanceRef(1))) == members[1][1]
         parts = {part.reveal() for part in source.path_parts()}
     assert [one.instance_number.reveal() for one in found.instances] == ["1", "2"]
@@ -53,7 +54,7 @@ def test_names_in_another_encoding_are_harvested_in_each(tmp_path):
     raw = path.read_bytes().replace(b"placeholder", "Müller-1234".encode()[:11])
     path.write_bytes(raw)
     with open_source(path) as source:
-        source.survey()
+        survey_source(source)
         assert any("Müller" in part.reveal() for part in source.path_parts())
 
 
@@ -105,7 +106,7 @@ def test_a_member_that_fails_its_checksum_is_held_when_read(tmp_path):
         assert reasons == [Reason.UNREADABLE]
     else:
         with open_source(path) as source:
-            source.survey()
+            survey_source(source)
             with pytest.raises(InputError):
                 source.read(InstanceRef(1))
 

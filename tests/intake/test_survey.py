@@ -30,6 +30,7 @@ from pydicom.uid import (
 from bsti_submit.intake import header
 from bsti_submit.intake.header import FIRST_READ, read_header
 from bsti_submit.intake.source import open_source
+from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import Outcome, Reason
 from tests.intake.factory import CR, dataset, encode, put
 
@@ -43,7 +44,7 @@ SYNTAXES = [
 
 def survey(path, **options):
     with open_source(path) as source:
-        return source.survey(**options)
+        return survey_source(source, **options)
 
 
 def only(path):
@@ -233,7 +234,7 @@ def test_a_truncated_copy_never_displaces_the_whole_one(tmp_path, order, cut):
     put(tmp_path / names[0], short)
     put(tmp_path / names[1], whole)
     with open_source(tmp_path) as source:
-        found = source.survey()
+        found = survey_source(source)
         (kept,) = found.instances
         assert bytes(source.read(kept.ref)) == whole
     (other,) = found.rejections
@@ -336,9 +337,9 @@ def test_ten_thousand_instances_cost_little_memory(tmp_path):
     for number in range(300):
         put(tmp_path / f"{number}", dataset(number))
     with open_source(tmp_path) as source:
-        source.survey()
+        survey_source(source)
         tracemalloc.start()
-        found = source.survey()
+        found = survey_source(source)
         kept, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert len(found.instances) == 300
@@ -377,7 +378,7 @@ def test_real_studies_are_surveyed_whole():
 def test_zlib_wrapped_deflate_is_held(tmp_path):
     data = encode(dataset(1), DeflatedExplicitVRLittleEndian)
     with open_source(put(tmp_path / "x", data)) as source:
-        source.survey()
+        survey_source(source)
     start = data.index(DeflatedExplicitVRLittleEndian.encode())
     put(tmp_path / "x", data[: start + 200] + zlib.compress(b"junk" * 50))
     assert len(why(tmp_path)) == 1

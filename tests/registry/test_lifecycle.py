@@ -189,6 +189,30 @@ def test_purge_leaves_a_tombstone(house: House):
     assert house.registry.review.show(package.case_id)["clinical"] is None
 
 
+def test_a_case_that_never_arrived_is_forgotten(house: House):
+    package = Package().seal()
+    package.clinical["indication"] = {"code": "other", "text": "Marker zzdraft"}
+    package.seal()
+    kept = Package().seal()
+    house.put(package)
+    house.send(kept)
+    house.clock.now += 29 * DAY
+    house.registry.worker._sweep()
+    assert house.state(package)["state"] == "draft"
+    house.clock.now += 2 * DAY
+    house.registry.worker._sweep()
+    with pytest.raises(Problem) as gone:
+        house.state(package)
+    assert kind(gone) == "not-found"
+    assert house.bytes_kept(b"zzdraft") == []
+    assert house.state(kept)["state"] == "received"
+    house.send(package)
+    assert house.state(package)["state"] == "received"
+    with house.registry.store.reading() as db:
+        assert audit.verify(db) is None
+        assert "draft-forgotten" in [entry["action"] for entry in audit.entries(db, package.case_id)]
+
+
 def test_retention_ends_a_case(tmp_path: Path):
     house = build(tmp_path, retention_days=100)
     try:

@@ -224,6 +224,45 @@ def test_reads_are_audited_in_a_chain(registry: RunningRegistry, sender: Sender,
         db.close()
 
 
+def test_every_answer_with_case_data_is_in_the_audit(
+    registry: RunningRegistry, sender: Sender, package: Package, panel
+):
+    sender.put(package)
+    sender.put(package)
+    address = sender.create(package).headers["location"]
+    sender.patch(address, 0, package.data)
+    key = {"Idempotency-Key": "k" * 32}
+    assert sender.submit(package, **key).status_code == 202
+    assert sender.submit(package, **key).headers["idempotency-replayed"] == "true"
+    sender.http.get(f"/v1/cases/{package.case_id}/receipt")
+    sender.http.get(f"/v1/cases/{package.case_id}/events")
+    etag = sender.http.get(f"/v1/cases/{package.case_id}").headers["etag"]
+    assert sender.http.get(f"/v1/cases/{package.case_id}", headers={"If-None-Match": etag}).status_code in {200, 304}
+    panel.get(f"/v1/cases/{package.case_id}")
+    registry.run("review", "show", package.case_id)
+    told = json.loads(registry.run("audit", "--case", package.case_id, "--json").stdout)["entries"]
+    actions = [entry["action"] for entry in told]
+    assert actions.count("answer-replayed") == 1
+    assert actions.count("receipt-read") == actions.count("events-read") == 1
+    assert actions.count("case-read") == 5
+    assert {entry["role"] for entry in told} >= {"site", "panel"}
+    assert all("bsti_" not in str(entry) for entry in told)
+
+
+def test_a_changed_audit_entry_is_told_at_the_terminal(tmp_path):
+    with running_registry(tmp_path) as registry:
+        registry.token("site-a")
+        assert registry.run("audit").returncode == 0
+        registry.stop()
+        db = sqlite3.connect(registry.data / "registry.sqlite3")
+        db.execute("UPDATE audit SET action = 'nothing' WHERE seq = 1")
+        db.commit()
+        db.close()
+        told = registry.run("audit", check=False)
+        assert told.returncode == 3
+        assert "entry 1" in told.stderr
+
+
 def test_description_is_generated_from_the_yaml():
     assert TARGET.read_bytes() == generated(), "run python -m tests.support.openapi"
 

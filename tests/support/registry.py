@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +29,24 @@ _START_SECONDS = 30
 class RunningRegistry:
     """One `registry serve` process and the commands beside it."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        command: tuple[str, ...] = (sys.executable, "-m", "bsti_submit.registry"),
+        folder: Path = ROOT,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.data = data
         self._options = options
+        self._command = command
+        self._folder = folder
+        self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self.ca_bundle = Path()
+        self.environment: dict[str, str] = {}
+        """What the next start has beside the environment of the tests."""
 
     @property
     def port(self) -> int:
@@ -49,11 +61,12 @@ class RunningRegistry:
         """Start, again at the port it had."""
         port = str(self.port) if self.url else "0"
         self._process = subprocess.Popen(
-            [*_COMMAND, "serve", "--data", str(self.data), "--port", port, "--json", *self._options],
+            [*self._command, "serve", "--data", str(self.data), "--port", port, "--json", *self._options],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
-            cwd=ROOT,
+            cwd=self._folder,
+            env={**(self._environment or os.environ), **self.environment},
         )
         line = self._first_line()
         told = json.loads(line)
@@ -71,6 +84,10 @@ class RunningRegistry:
         if not line:
             raise AssertionError(f"the registry ended at once with exit code {self._process.wait()}")
         return line
+
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int:
         """Stop gracefully; return the exit code."""
@@ -99,11 +116,12 @@ class RunningRegistry:
         if command in {"token", "review", "key"}:
             group.append(rest.pop(0))
         return subprocess.run(
-            [*_COMMAND, *group, "--data", str(self.data), *rest],
+            [*self._command, *group, "--data", str(self.data), *rest],
             capture_output=True,
             text=True,
             check=check,
-            cwd=ROOT,
+            cwd=self._folder,
+            env=self._environment,
             timeout=30,
         )
 
@@ -123,18 +141,22 @@ class RunningRegistry:
             time.sleep(0.05)
 
 
-_COMMAND = (sys.executable, "-m", "bsti_submit.registry")
-
-
 @contextlib.contextmanager
-def running_registry(tmp_path: Path, *options: str, profiles: Path | None = None) -> Iterator[RunningRegistry]:
+def running_registry(
+    tmp_path: Path,
+    *options: str,
+    profiles: Path | None = None,
+    **process: Any,
+) -> Iterator[RunningRegistry]:
     """Serve ``tmp_path / "registry"`` for as long as the block lasts.
+
+    ``process`` says how: the command, the folder it runs in, the environment.
 
     ``profiles`` is a folder with one folder a profile, each with an ``allow-list.json``; the shipped ones are known too.
     """
     if profiles is not None:
         options = (*options, "--profiles", str(profiles))
-    registry = RunningRegistry(tmp_path / "registry", *options)
+    registry = RunningRegistry(tmp_path / "registry", *options, **process)
     registry.start()
     try:
         yield registry

@@ -33,6 +33,7 @@ __all__ = [
     "manifest_header",
     "parse",
     "read",
+    "read_bytes",
     "template",
 ]
 

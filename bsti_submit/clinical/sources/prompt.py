@@ -20,7 +20,7 @@ from bsti_submit.clinical.questions import GROUPS, REASONS, questions
 from bsti_submit.clinical.record import ClinicalRecord, suffix_form_problem, suffix_problem, validate
 from bsti_submit.clinical.structure import plain_tree, structural_problems
 from bsti_submit.clinical.summary import SHORT_LABELS, describe
-from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.errors import BstiError, ExitCode, StoppedError
 from bsti_submit.phi import Identified
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class DraftSaved(BstiError):  # noqa: N818 - not a fault: the person stopped
 
     def __init__(self, draft: Mapping[str, object], *, kept: bool) -> None:
         super().__init__(
-            "Stopped. Your answers so far are kept." if kept else "Stopped before the clinical record was complete.",
-            hint="Run the same command again to go on where you stopped." if kept else "",
+            "Stopped. Your answers so far are kept." if kept else "Stopped, and nothing was sent.",
+            hint="Run the same command again to go on where you stopped. Nothing was sent." if kept else "",
         )
         self.draft = draft
 
@@ -69,6 +69,7 @@ def ask(
     draft: Mapping[str, object] | None = None,
     read_line: Callable[[str], str] | None = None,
     keep: Callable[[Mapping[str, object]], None] | None = None,
+    take_prefilled: bool = False,
 ) -> ClinicalRecord:
     """Hold the dialogue.
 
@@ -84,6 +85,9 @@ def ask(
         Shows a prompt and returns the line typed; by default the console's own.
     keep
         Is given the draft after every answer, so that nothing is lost whatever happens.
+    take_prefilled
+        Whether what Enter alone would accept is taken without asking. The hospital number is asked for all the same,
+        and the summary still lets every line be changed.
 
     Raises
     ------
@@ -93,12 +97,30 @@ def ask(
         On Ctrl-C, at the end of the input, or when the person chose to stop.
     """
     dialogue = _Dialogue(console, context, read_line or (lambda prompt: console.input(Text(prompt))), keep)
+    dialogue.take_prefilled = take_prefilled
     dialogue.resume(draft)
     try:
         return dialogue.run()
     except (KeyboardInterrupt, EOFError):
         console.print()
         raise dialogue.stopped() from None
+
+
+def confirm_patient(console: Console, context: Context, read_line: Callable[[str], str]) -> None:
+    """Have the end of the hospital number typed and compared, where there is no dialogue.
+
+    Raises
+    ------
+    HeldError
+        If it is not that of the images, three times.
+    StoppedError
+        On Ctrl-C or at the end of the input.
+    """
+    try:
+        _Dialogue(console, context, read_line, None).check_suffix()
+    except (KeyboardInterrupt, EOFError):
+        console.print()
+        raise StoppedError("Stopped, and nothing was sent.") from None
 
 
 class _Dialogue:
@@ -120,6 +142,8 @@ class _Dialogue:
         self._done: set[str] = set()
         self._confirmed: dict[str, str] = {}
         self._resumed = False
+        self.take_prefilled = False
+        self._taken: set[str] = set()
         self._take_from_images()
 
     def _take_from_images(self) -> None:
@@ -148,7 +172,7 @@ class _Dialogue:
 
     def stopped(self) -> DraftSaved:
         """Return what is raised when the person stops."""
-        return DraftSaved(self.draft(), kept=self._keep is not None)
+        return DraftSaved(self.draft(), kept=self._keep is not None and bool(self._done))
 
     def resume(self, draft: Mapping[str, object] | None) -> None:
         """Take over the metrics of a draft that are complete and still sound."""
@@ -220,7 +244,7 @@ class _Dialogue:
             "? explains a question, < goes back, Ctrl-C stops" + (" and keeps your answers." if self._keep else ".")
         )
         self._say(f"For a missing value type: {REASONS}.")
-        self._check_suffix()
+        self.check_suffix()
         if self._resumed:
             self._say("Your earlier answers are here again.")
         if self._context.index_modality:
@@ -232,7 +256,7 @@ class _Dialogue:
             elif (record := self._summary()) is not None:
                 return record
 
-    def _check_suffix(self) -> None:
+    def check_suffix(self) -> None:
         """Guard against the wrong patient: compare the typed end of the hospital number, and forget it."""
         matches = self._context.suffix_matches
         if matches is None or matches("") is None:
@@ -275,6 +299,10 @@ class _Dialogue:
         )
 
     def _ask(self, question: Question) -> None:
+        if self.take_prefilled and question.prefill is not None and question.key not in self._taken:
+            self._taken.add(question.key)  # once: after `<`, or a doubt, it is asked
+            self._take(question, "")
+            return
         self._say()
         self._say(question.title, "bold")
         for line in question.choices:

@@ -5,7 +5,8 @@ The rules, by what is searched:
 ======================  =========================================================================================
 free text               every kind. Names, also of two letters, as whole words; from six letters also inside a
                         word that is not an ordinary one; in any spacing and order. Words of people other than
-                        the patient, of places, devices and paths do not count alone if they are ordinary words.
+                        the patient, of places, devices and paths do not count alone if they are ordinary words
+                        or words of the profile's vocabulary.
 terms of a record       the same, but for ordinary words, the patient's too.
 equipment, codes        people and ids only, ordinary words not; dates with full years.
 coded terms (CS)        people and ids only, ordinary words not.
@@ -39,6 +40,7 @@ _JOINED_LETTERS = 5
 _RAW_UID = 12
 _UNMISTAKABLE = 20
 _NUMBER = 7
+_SHORT_NUMBER = 3
 
 _LOWER = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
 _GAPS = b"\0 -_./,^='\"():;\t\r\n"
@@ -208,7 +210,9 @@ class Matcher:
         word, kind = self._words[index], self._kinds[index]
         if word in self._common and (mode is not Mode.FREE or kind is not Kind.PATIENT_NAME):
             return False
-        if kind > Kind.PERSON and word in self._vocabulary:
+        if kind >= Kind.PERSON and word in self._vocabulary:
+            return False
+        if kind > Kind.PERSON and word.isalnum() and self._is_numbered(word):
             return False
         if not word.isascii():
             return whole or (len(word) > 1 and not word.isdecimal())
@@ -225,6 +229,16 @@ class Matcher:
         if tokens > 1:
             return len(word) > _DISTINCT_DIGITS + 1
         return len(word) >= _DISTINCT_LETTERS and around not in self._common and around not in self._vocabulary
+
+    def _is_numbered(self, word: str) -> bool:
+        """Whether a word is ordinary ones with a short number, as a scanner is called ``CT1`` or ``THORAX 02``."""
+        letters = [part for part in words(word) if not part.isdecimal()]
+        digits = sum(map(len, words(word))) - sum(map(len, letters))
+        return (
+            0 < digits < _SHORT_NUMBER
+            and bool(letters)
+            and all(part in self._common or part in self._vocabulary or len(part) == 2 for part in letters)
+        )
 
     def _has_uid(self, text: str) -> bool:
         return any(

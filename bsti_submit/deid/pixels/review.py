@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.render import is_tile
-from bsti_submit.deid.pixels.review_http import Access, handler
+from bsti_submit.deid.pixels.review_http import Access, DecisionRefused, handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,10 +72,6 @@ class ReviewItem:
     frames: int = 1
     group: str = ""
     clearable: bool = True
-
-
-class DecisionRefused(Exception):  # noqa: N818 - said to the page, not to a caller
-    """A decision that cannot be taken, with a sentence for the person."""
 
 
 class ReviewServer:
@@ -136,6 +132,11 @@ class ReviewServer:
     def url(self) -> str:
         """The link that opens the page: once, in one browser. Print it, or open it; do not keep it."""
         return self.access.url
+
+    @property
+    def opened(self) -> bool:
+        """Whether a browser has fetched a picture."""
+        return bool(self._kept or self._shown)
 
     def new_url(self) -> str:
         """Make another one-time link, if the first went to the wrong browser, whose session ends."""

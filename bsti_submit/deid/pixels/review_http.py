@@ -40,6 +40,10 @@ _HEADERS: Final = {
 }
 
 
+class DecisionRefused(Exception):  # noqa: N818 - said to the page, not to a caller
+    """A decision that cannot be taken, with a sentence for the person."""
+
+
 class Access:
     """The one-time link, the session it is exchanged for, and the token that every change must carry."""
 
@@ -154,7 +158,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
     def _open(self, token: str) -> None:
         session = self.review.access.exchange(token)
         if session is None:
-            self._text(HTTPStatus.FORBIDDEN, "This link is used up or wrong. Ask for a new one in the terminal.")
+            self._text(
+                HTTPStatus.FORBIDDEN,
+                "This link is used up or wrong. For a new one press Ctrl-C in the terminal and run the command again.",
+            )
             return
         self.review.touch()
         cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
@@ -198,8 +205,6 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, png, "image/png")
 
     def _post(self, path: str, body: bytes) -> None:
-        from bsti_submit.deid.pixels.review import DecisionRefused
-
         if path == "/done":
             self._json({"ended": True})
             self.review.done()

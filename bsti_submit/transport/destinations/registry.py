@@ -204,6 +204,8 @@ class RegistryDestination:
                 if isinstance(entry, dict)
             ),
             plain(query.get("text")) if isinstance(query, dict) else "",
+            plain(found.get("reason")),
+            plain(found.get("purge_by")),
         )
 
     def receipt(self, case_id: str, kind: str = "submission") -> Receipt:
@@ -223,8 +225,16 @@ class RegistryDestination:
         clinical: Mapping[str, object],
         clinical_sha256: str,
         attestation: Mapping[str, object],
+        *,
+        answers: str = "",
     ) -> Receipt:
-        """Send a clinical record that supersedes the first."""
+        """Send a clinical record that supersedes the first.
+
+        Parameters
+        ----------
+        answers
+            The panel's open question, if there is one: the same record again then is a new answer.
+        """
         answer = self._post(
             f"/cases/{quote(case_id)}/amendments",
             {
@@ -232,6 +242,7 @@ class RegistryDestination:
                 "clinical_sha256": clinical_sha256,
                 "attestation": dict(attestation),
             },
+            answers,
         )
         expected = {"case_id": case_id, "clinical_sha256": clinical_sha256}
         return self._checked(answer.json.get("receipt"), "amendment", expected)
@@ -302,8 +313,8 @@ class RegistryDestination:
             raise SettingsError("The registry offers no way to upload that this version knows.")
         return offer
 
-    def _post(self, path: str, document: Mapping[str, object]) -> Answer:
-        return self._ask("POST", path, document, headers={"Idempotency-Key": _key(path, document)})
+    def _post(self, path: str, document: Mapping[str, object], occasion: str = "") -> Answer:
+        return self._ask("POST", path, document, headers={"Idempotency-Key": _key(path, document, occasion)})
 
     def _ask(
         self,
@@ -346,9 +357,9 @@ def _welcome(answer: Answer) -> Answer:
     return answer
 
 
-def _key(path: str, document: Mapping[str, object]) -> str:
-    """Return an idempotency key: the same for the same request, in any later run."""
-    whole = json.dumps([path, document], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def _key(path: str, document: Mapping[str, object], occasion: str = "") -> str:
+    """Return an idempotency key: the same for the same request on the same occasion, in any later run."""
+    whole = json.dumps([path, document, occasion], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -1,0 +1,223 @@
+"""One row of a manifest through the same stages as `case`, as far as the outbox.
+
+Nothing that goes wrong with a row is raised: it is in the row's report, and the batch goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bsti_submit.cli import flow, output, wiring
+from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.model import Outcome, Reason, new_case_id
+from bsti_submit.outbox import State
+from bsti_submit.pipeline.case import CaseHeldError, build, counted_shipment
+from bsti_submit.pipeline.prepared import prepare
+from bsti_submit.pipeline.submission import (
+    build_and_keep,
+    has_record,
+    is_done,
+    require_same_record,
+)
+from bsti_submit.receipt import Receipt
+from bsti_submit.report.rows import RowOutcome, RowReport, printable
+from bsti_submit.transport.destinations.counting import CountingDestination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bsti_submit.cli.flow import Chosen
+    from bsti_submit.clinical.record import ClinicalRecord
+    from bsti_submit.clinical.sources.manifest import Row
+    from bsti_submit.deid.profile import Profile
+    from bsti_submit.deid.pseudonyms import SiteKey
+    from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.pipeline.prepared import Prepared
+    from bsti_submit.report.events import Event
+    from bsti_submit.settings import Settings
+
+LOOK = "Look at the pictures with bsti-submit review PATH, PATH being this row's study, then run the batch again."
+AT_A_TERMINAL = "Do this row at a terminal, where it can be decided and the files are named: bsti-submit case PATH."
+
+
+@dataclass(frozen=True, slots=True)
+class RowPreparer:
+    """Takes a row as far as the outbox, or only counts it.
+
+    Attributes
+    ----------
+    base
+        The folder of the manifest.
+    to
+        Where the cases will go: a case that is done there is not built again.
+    outbox
+        None for a dry run, which keeps nothing.
+    """
+
+    settings: Settings
+    profile: Profile
+    key: SiteKey
+    base: Path
+    to: str
+    outbox: Outbox | None
+
+    def prepare(self, row: Row, claim: Callable[[str, int], int], emit: Callable[[Event], None]) -> RowReport:
+        """Survey, check, build and keep a row.
+
+        Parameters
+        ----------
+        claim
+            Given the keyed tag of the row's studies and the row's number, returns the number of the row of this
+            run that has those studies: another one if they occur twice.
+
+        Returns
+        -------
+        RowReport
+            `RowOutcome.PACKAGED` if the case is in the outbox and to be delivered, else what the row came to.
+        """
+        report = RowReport(row.number)
+        try:
+            with prepare(row.folder(self.base).reveal(), self.profile, self.key, emit) as prepared:
+                prepared.require_one_patient()
+                prepared.require_images()
+                chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)
+                # Until here nobody can say whether the reference holds a name, or is of the same patient at all.
+                report = replace(report, local_ref=printable(row.local_ref))
+                tag = prepared.tag(chosen.numbers)
+                if (first := claim(tag, row.number)) != row.number:
+                    return _duplicate(report, first)
+                if self.outbox is None:
+                    return self._counted(report, prepared, chosen, record, emit)
+                earlier = self.outbox.find(tag)
+                if earlier is not None and (known := self._known(report, earlier, record)) is not None:
+                    return known
+                return self._kept(report, prepared, chosen, record, earlier, tag, emit)
+        except CaseHeldError as error:
+            return report.failed(error, hint=_advice(error))
+        except BstiError as error:
+            return report.failed(error)
+        except Exception as fault:  # noqa: BLE001 - a fault in one row stops no other, and its text may hold a value
+            return faulted(report, fault)
+
+    def _known(self, report: RowReport, earlier: OutboxCase, record: ClinicalRecord) -> RowReport | None:
+        """Return what there is to say of a case that an earlier run made; None if a new one is to be made."""
+        report = of_case(report, earlier)
+        if earlier.state is State.WITHDRAWN:
+            return replace(
+                report,
+                outcome=RowOutcome.WITHDRAWN,
+                message="This case was taken back, so a batch does not send it again.",
+                hint="Take the row out of the manifest; or send it knowingly: bsti-submit case PATH --again.",
+            )
+        if earlier.state is State.REFUSED:
+            if not has_record(earlier, record):
+                return None
+            return replace(
+                report,
+                outcome=RowOutcome.REFUSED,
+                exit_code=ExitCode.REFUSED,
+                message="The registry refused this case before, and nothing about it has changed.",
+                hint=f"Correct the row; or try it once more after bsti-submit outbox drop {earlier.case_id}.",
+            )
+        require_same_record(earlier, record)
+        if is_done(earlier, self.to):
+            return replace(
+                report,
+                outcome=RowOutcome.SENT_BEFORE,
+                receipt_id=Receipt.parse(earlier.receipt).id,
+                message="It was sent by an earlier run.",
+            )
+        return report
+
+    def _kept(
+        self,
+        report: RowReport,
+        prepared: Prepared,
+        chosen: Chosen,
+        record: ClinicalRecord,
+        earlier: OutboxCase | None,
+        tag: str,
+        emit: Callable[[Event], None],
+    ) -> RowReport:
+        assert self.outbox is not None  # noqa: S101 - for the type checker; a dry run does not come here
+        flow.require_told_apart(prepared, None)
+        with wiring.decisions(self.settings) as decided:
+            built = build_and_keep(
+                self.outbox,
+                tag,
+                prepared,
+                flow.work_for(prepared, self.key, decided),
+                chosen.choices(frozenset()),
+                chosen.index,
+                record,
+                self.key,
+                emit,
+                flow.contributor(self.settings),
+                after=earlier,
+            )
+        return of_case(report, self.outbox.get(built.package.case_id))
+
+    def _counted(
+        self,
+        report: RowReport,
+        prepared: Prepared,
+        chosen: Chosen,
+        record: ClinicalRecord,
+        emit: Callable[[Event], None],
+    ) -> RowReport:
+        flow.require_told_apart(prepared, None)
+        with wiring.decisions(self.settings) as decided, CountingDestination() as destination:
+            work = flow.work_for(prepared, self.key, decided)
+            choices = chosen.choices(frozenset())
+            built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
+            destination.deliver(counted_shipment(built, {}), lambda _done, _total: None, lambda _url: None)
+        return replace(
+            report,
+            outcome=RowOutcome.COUNTED,
+            objects=built.package.objects,
+            size=built.package.size,
+            message="It would be sent.",
+        )
+
+
+def of_case(report: RowReport, case: OutboxCase) -> RowReport:
+    """Return the report of a row whose case is in the outbox."""
+    return replace(
+        report,
+        outcome=RowOutcome.PACKAGED,
+        case_id=case.case_id,
+        objects=case.objects,
+        size=case.size,
+        package_sha256=case.package_sha256,
+    )
+
+
+def faulted(report: RowReport, fault: BaseException) -> RowReport:
+    """Return the report of a row that a fault of ours stopped."""
+    return replace(
+        report,
+        outcome=RowOutcome.FAULT,
+        exit_code=ExitCode.FAULT,
+        message=f"This row was stopped by {output.fault_text(fault)}.",
+        hint="Please report that line; it holds nothing about the patient.",
+    )
+
+
+def _duplicate(report: RowReport, first: int) -> RowReport:
+    return replace(
+        report,
+        outcome=RowOutcome.DUPLICATE,
+        exit_code=ExitCode.BAD_INPUT,
+        message=f"Its images are the very studies of row {first}, so they are not sent for this row.",
+        hint="See which of the two rows is right, and take the other out of the manifest.",
+    )
+
+
+def _advice(error: CaseHeldError) -> str:
+    held = {found.reason for found in error.reports if found.outcome is Outcome.HELD}
+    advice = [LOOK] if Reason.NOT_LOOKED_AT in held else []
+    if held - {Reason.NOT_LOOKED_AT}:
+        advice.append(AT_A_TERMINAL)
+    return " ".join(advice)

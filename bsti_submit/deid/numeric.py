@@ -1,0 +1,114 @@
+"""Whether a value of numbers is one: no text in the place of numbers, no date, and no more numbers than there may be.
+
+A scanner or an archive can write anything into any value. Binary numbers are not read for their meaning, so text in
+them would pass unseen; but text seen as numbers has a look of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from array import array
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from stdnum.gb import nhs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
+_TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
+"""A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
+_LONG_ENOUGH: Final = 8
+_WORD: Final = 4
+_SMALLEST, _LARGEST = 1e-60, 1e60
+_SINGLE: Final = frozenset(("AT", "SL", "UL"))
+
+_MONTH = rb"(?:0[1-9]|1[0-2])"
+_DAY = rb"(?:0[1-9]|[12][0-9]|3[01])"
+_YEAR = rb"(?:19[0-9]{2}|20[0-4][0-9])"
+_DATE: Final = re.compile(
+    rb"(?<![0-9.])(?:%b%b%b|%b%b%b|%b%b%b)(?![0-9])" % (_YEAR, _MONTH, _DAY, _DAY, _MONTH, _YEAR, _MONTH, _DAY, _YEAR)
+)
+_TEN_DIGITS: Final = re.compile(rb"(?<![0-9.])[0-9]{10}(?![0-9.])")
+
+_DESCRIPTORS: Final = {
+    0x00283006: 0x00283002,
+    0x00281201: 0x00281101,
+    0x00281202: 0x00281102,
+    0x00281203: 0x00281103,
+    0x00281221: 0x00281101,
+    0x00281222: 0x00281102,
+    0x00281223: 0x00281103,
+}
+"""Tables of grey values and colours → what tells the number of their entries (PS3.3 C.11.1, C.7.9)."""
+_SEGMENTED: Final = frozenset((0x00281221, 0x00281222, 0x00281223))
+_WORDS_OF_SEGMENT: Final = {1: 3, 2: 4}
+"""A linear segment and an indirect one have a fixed length; a discrete one tells its own."""
+_MOST_ENTRIES: Final = 65_536
+
+
+def is_text(vr: str, value: bytes) -> bool:
+    """Tell binary numbers that are text: a name where a length belongs."""
+    if vr == "FD":
+        doubles = array("d", value)
+        return any(number and not _SMALLEST < abs(number) < _LARGEST for number in doubles if number - number == 0) or (
+            _TEXT_OF_EIGHT.match(value) is not None
+        )
+    if len(value) < _LONG_ENOUGH:
+        return vr in _SINGLE and len(value) == _WORD and value.isalnum()
+    return _TEXT.fullmatch(value) is not None
+
+
+def is_identifying(value: bytes) -> bool:
+    """Tell a list of decimal numbers (DS, IS) in which a date stands, or a patient's number of the country."""
+    if len(value) < _LONG_ENOUGH:
+        return False
+    return _DATE.search(value) is not None or any(
+        nhs.is_valid(digits.decode("ascii")) for digits in _TEN_DIGITS.findall(value)
+    )
+
+
+@lru_cache(maxsize=16_384)
+def most_values(tag: int) -> int | None:
+    """Return how many values an attribute may have at most (PS3.6), None where there is no bound."""
+    from pydicom.datadict import DicomDictionary
+
+    entry = DicomDictionary.get(tag)
+    most = entry[1].rpartition("-")[2] if entry is not None else "n"
+    return int(most) if most.isdigit() else None
+
+
+def is_table(tag: int, value: object, around: Mapping[int, object]) -> bool:
+    """Tell whether the data of a table of grey values or colours is as long as its descriptor says.
+
+    Parameters
+    ----------
+    tag
+        Of the table's data; for every other attribute the answer is yes.
+    around
+        The values that stand beside it.
+    """
+    place = _DESCRIPTORS.get(tag)
+    if place is None:
+        return True
+    descriptor = around.get(place)
+    if not isinstance(descriptor, memoryview) or len(descriptor) != 6 or not isinstance(value, bytes | memoryview):
+        return False
+    entries = struct.unpack_from("<H", descriptor)[0] or _MOST_ENTRIES
+    if tag in _SEGMENTED:
+        return _is_segmented(value)
+    return len(value) in {entries, entries + 1, 2 * entries}
+
+
+def _is_segmented(value: bytes | memoryview) -> bool:
+    words = memoryview(bytes(value)[: len(value) & ~1]).cast("H")
+    place = 0
+    while place + 1 < len(words):
+        segment, count = words[place], words[place + 1]
+        length = 2 + count if segment == 0 else _WORDS_OF_SEGMENT.get(segment)
+        if length is None:
+            return False
+        place += length
+    return place == len(words) > 0

@@ -1,0 +1,111 @@
+"""Numbers stay numbers: text in their place goes, and no number of an ordinary image does."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values
+from tests.deid.test_engine import out_of, raw_element, read, with_raw
+
+NAMES = [
+    "Hargreaves",
+    "JONES^MARY",
+    "Szczepanski, Z",
+    "Ward 7, bed 4",
+    "born 24/12/1950",
+    "RXK1742210",
+    "1.2.840.113619.2.55",
+]
+
+
+@pytest.mark.parametrize("text", NAMES)
+@pytest.mark.parametrize("vr", ["FD", "FL", "UL", "SL", "US", "SS"])
+def test_text_in_the_place_of_numbers_is_told(text, vr):
+    raw = text.encode()
+    assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8))
+    assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8, b"\0"))
+
+
+def test_a_name_among_doubles_is_told():
+    assert is_text("FD", struct.pack("<2d", 0.7, -142.123) + b"Whitcomb" + struct.pack("<d", 1.0))
+    assert is_text("FD", "Smit".encode("utf-16-le"))
+    assert is_text("UL", b"Ward")
+
+
+@given(st.lists(st.floats(-100_000, 100_000).map(lambda number: round(number, 6)), min_size=1, max_size=9))
+@settings(max_examples=500, deadline=None)
+def test_measurements_are_no_text(numbers):
+    assert not is_text("FD", struct.pack(f"<{len(numbers)}d", *numbers))
+
+
+def test_ordinary_numbers_are_no_text():
+    for number in (0.0, -0.0, 1e-12, 120, 512, 0.703125, -1024, 3.5e9, float("nan"), float("inf")):
+        assert not is_text("FD", struct.pack("<d", number))
+    for number in (0, 1, 12, 511, 65535, 500_000, 0xFFFFFFFF):
+        assert not is_text("UL", struct.pack("<L", number))
+    rng = random.Random(1)
+    floats = [round(rng.uniform(-500, 500), 4) for _ in range(3000)]
+    told = sum(is_text("FL", struct.pack("<f", number)) for number in floats)
+    assert told == 0
+    pairs = sum(is_text("FL", struct.pack("<2f", *floats[index : index + 2])) for index in range(2999))
+    assert pairs <= 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["19501224", "24121950", "12241950", "1\\19501224", "+19501224", "19501224.0", "9434765919", "0.5\\9434765919"],
+)
+def test_dates_and_numbers_of_the_country_among_decimals_are_told(value):
+    assert is_identifying(value.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0.19501224", "143000.5", "-322.123456789", "19501324", "1.9501224e3", "512", "9434765918", "0.9434765919"],
+)
+def test_decimals_are_no_identifiers(value):
+    assert not is_identifying(value.encode())
+
+
+def test_how_many_values_an_attribute_may_have():
+    assert most_values(0x00189306) == 1
+    assert most_values(0x00189313) == 3
+    assert most_values(0x00281052) == 1
+    assert most_values(0x7FE10010) is None
+
+
+DESCRIPTOR = memoryview(struct.pack("<3H", 256, 0, 16))
+
+
+def test_tables_are_as_long_as_their_descriptor_says():
+    assert is_table(0x00281201, bytes(512), {0x00281101: DESCRIPTOR})
+    assert is_table(0x00281201, bytes(256), {0x00281101: DESCRIPTOR})
+    assert not is_table(0x00281201, b"SMITHSON", {0x00281101: DESCRIPTOR})
+    assert not is_table(0x00281201, bytes(512), {})
+    assert is_table(0x00283006, bytes(512), {0x00283002: DESCRIPTOR})
+    segments = struct.pack("<8H", 0, 2, 1, 5, 1, 254, 900, 0)[:14]
+    assert is_table(0x00281221, segments, {0x00281101: DESCRIPTOR})
+    assert not is_table(0x00281221, b"Smithson, Mary", {0x00281101: DESCRIPTOR})
+    assert is_table(0x00081030, b"anything", {})
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x00189306, "FD", b"Hargreav"),
+        (0x00189306, "FD", struct.pack("<2d", 0.6, 1.2)),
+        (0x00281201, "OW", b"Hargreaves^M"),
+        (0x00180050, "DS", b"24121950"),
+        (0x00200013, "IS", b"19501224"),
+        (0x00189073, "FD", b"SMITHSON"),
+    ],
+)
+def test_none_of_it_leaves(tag, vr, value):
+    out = out_of(with_raw(raw_element(tag, vr, value)))
+    assert value not in out
+    assert read(out).get(tag) is None or read(out)[tag].is_empty
