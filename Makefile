@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NIGHTLY := $(VENV)/.nightly
 WORKERS ?= 2
 
 .PHONY: demo test nightly format generate lock clean
@@ -17,7 +18,9 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
-nightly: $(STAMP)
+# The long suites also run against other people's servers: from PyPI, and from npm where Node is.
+nightly: $(NIGHTLY)
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix tests/delivery/foreign; fi
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
 
 format: $(STAMP)
@@ -32,6 +35,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[registry,dev]"
 	touch $(STAMP)
+
+$(NIGHTLY): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[registry,dev,nightly]"
+	touch $(NIGHTLY)
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
