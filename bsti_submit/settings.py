@@ -7,6 +7,7 @@ Secrets are not settings; see `credentials`.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +145,10 @@ def read_site_file(path: Path) -> dict[str, object]:
     for key, allowed in (("nation", NATIONS), ("basis", BASES), ("opt_out", OPT_OUTS)):
         if found.get(key, allowed[0]) not in allowed:
             problems.append(f"{key}: must be one of {', '.join(allowed)}")
+    try:
+        re.compile(str(found.get("hospital_number_pattern", "")))
+    except (re.error, OverflowError):
+        problems.append("hospital_number_pattern: must be a regular expression")
     registry = found.get("registry", "https://")
     if isinstance(registry, str) and registry and not registry.startswith("https://"):
         problems.append("registry: must start with https://")

@@ -74,7 +74,7 @@ _COMMON: Final = frozenset(
     the and for with from hospital hospitals trust nhs clinic ward unit department dept radiology imaging xray chest
     thorax lung head abdomen pelvis spine scan scanner room main road street university royal general medical centre
     center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable adult
-    child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
+    ray rays x-ray child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
     """.split()
 )
 """Words that stand in names of places and yet name nobody."""
