@@ -30,6 +30,7 @@ from bsti_submit.deid.certify.attributes import Kind
 from bsti_submit.deid.certify.dates import dates_in, spellings
 from bsti_submit.deid.certify.normalise import fold, squeeze, unescaped, words
 from bsti_submit.deid.certify.vocabulary import ordinary
+from bsti_submit.deid.certify.wording import Wording
 
 if TYPE_CHECKING:
     from bsti_submit.model import InstanceRef
@@ -120,6 +121,7 @@ class Matcher:
     def __init__(self, known: Identifiers, vocabulary: frozenset[str] = frozenset()) -> None:
         self._known = known
         self._vocabulary = vocabulary
+        self.wording = Wording(vocabulary)
         self._dates = frozenset(known.dates)
         self._uids = frozenset(known.uids)
         self._words = list(known.words)
