@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 import unicodedata
 
@@ -175,3 +179,41 @@ def test_no_clean_image_is_held():
 @pytest.mark.parametrize("seed", range(2, 22))
 def test_none_of_ten_thousand_clean_images_is_held(seed):
     assert _none_held(seed, 9) >= 500
+
+
+# --- what is told ---
+
+
+def test_nothing_told_or_kept_holds_a_value(tmp_path):
+    """Libraries warn of bad values and quote them: neither a terminal nor a file of ours may show one."""
+    source, home = tmp_path / "in", tmp_path / "home"
+    source.mkdir()
+    secrets = set()
+    for number, probe in enumerate(make_probes(7, 1)):
+        (source / f"{number:04}").write_bytes(probe.data)
+        secrets.update(secret for secret in probe.secrets if len(secret) >= 6)
+    for number, data in enumerate(mutants(_Planted(), 20, 3)):
+        (source / f"broken{number}").write_bytes(data)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BSTI_")}
+    environment |= {"BSTI_HOME": str(home), "PYTHONWARNINGS": "always"}
+    for arguments in (
+        ["deid", source, tmp_path / "out"],
+        ["check", source],
+        ["deid", source, tmp_path / "json", "--json"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 3, done.stderr
+        if "--json" in arguments:
+            assert json.loads(done.stdout)["counts"]["certified"] > 100
+        told = (done.stdout + done.stderr).lower()
+        assert b"traceback" not in told
+        assert not [secret for secret in secrets if secret.lower().encode() in told or b"zqplant" in told]
+    kept = b"".join(path.read_bytes().lower() for path in home.rglob("*") if path.is_file())
+    assert not [secret for secret in secrets if secret.lower().encode() in kept]
