@@ -146,7 +146,7 @@ class KnownWords:
             self._take(text, SHORTEST_NAME, _TITLES | ordinary)
             self._words |= joined_forms(normalised(text)) - ordinary
         else:
-            self._take(text, SHORTEST_WORD, _COMMON if tag in _IDS else _COMMON | self._ordinary)
+            self._take(text, SHORTEST_WORD, _COMMON | self._ordinary)
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)
