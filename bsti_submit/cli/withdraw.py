@@ -63,10 +63,7 @@ def withdraw(
         output.say(line)  # first: it holds all the more where the registry is not reached
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
-        if source is not None:
-            kept = _only(wiring.recognised(settings, source, outbox))
-        else:
-            kept = outbox.get(case or "")
+        kept = _only(wiring.recognised(settings, source, outbox)) if source is not None else outbox.get(case or "")
         with outbox.holding(kept.case_id):
             kept = outbox.get(kept.case_id)
             _require_withdrawable(kept)
