@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +34,7 @@ def add_to(parent: typer.Typer) -> None:
 def show(what: CaseOrFile, as_json: Json = False) -> None:
     """Print the receipts of a case: of its submission, its amendments and its withdrawal."""
     from bsti_submit.cli import output
+    from bsti_submit.printable import json_text
 
     output.set_json(as_json)
     receipts, _ = _receipts(what)
@@ -42,7 +42,7 @@ def show(what: CaseOrFile, as_json: Json = False) -> None:
         output.write_json({"receipts": [dict(receipt.document) for receipt in receipts]})
         return
     for receipt in receipts:
-        output.write(json.dumps(dict(receipt.document), indent=2, ensure_ascii=False, sort_keys=True))
+        output.write_lines(json_text(dict(receipt.document), indent=2, sort_keys=True))
 
 
 @app.command()
