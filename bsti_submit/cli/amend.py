@@ -43,7 +43,7 @@ def amend(
     from bsti_submit.errors import InputError
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
         kept = outbox.get(case)
         _require_amendable(kept)

@@ -59,7 +59,7 @@ def withdraw(
         raise InputError(f"The reason must be one of: {', '.join(REASONS)}.")
     if (case is None) == (source is None):
         raise InputError("Name the case by its id, or by its images with --from PATH.")
-    settings = wiring.start()
+    settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
         if source is not None:
             kept = _only(wiring.recognised(settings, source, outbox))

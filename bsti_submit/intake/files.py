@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
@@ -196,12 +196,43 @@ def walk(root: str) -> Iterator[tuple[str, os.stat_result | None]]:
         pending.extend(os.path.join(path, name) for name in reversed(names))  # noqa: PTH118
 
 
+def folders(root: str) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of the folders that `walk` enters, without a look at the files in them."""
+    entered: set[tuple[int, int]] = set()
+    pending = [root]
+    while pending:
+        path = pending.pop()
+        try:
+            status = os.stat(reachable(path))  # noqa: PTH116
+            identity = (status.st_dev, status.st_ino)
+            if identity in entered or not stat.S_ISDIR(status.st_mode):
+                continue
+            entered.add(identity)
+            yield identity
+            pending.extend(os.path.join(path, name) for name in _folder_names(path))  # noqa: PTH118
+        except OSError:
+            continue  # what cannot be looked at cannot be written to either, and the survey says so
+
+
+def _folder_names(path: str) -> list[str]:
+    with _listed(path) as found, os.scandir(found) as entries:
+        return [entry.name for entry in entries if entry.is_dir()]
+
+
+@contextmanager
+def _listed(path: str) -> Iterator[int | str]:
+    """Give what the names in a folder are asked of, so that its access time stays if the system lets us."""
+    if not _QUIET or os.listdir not in os.supports_fd:
+        yield reachable(path)
+        return
+    descriptor = open_quietly(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _names(path: str) -> list[str]:
     """Return the sorted names in a folder, without touching its access time if the system lets us."""
-    if _QUIET and os.listdir in os.supports_fd:
-        descriptor = open_quietly(path)
-        try:
-            return sorted(os.listdir(descriptor))  # noqa: PTH208
-        finally:
-            os.close(descriptor)
-    return sorted(os.listdir(reachable(path)))  # noqa: PTH208
+    with _listed(path) as found:
+        return sorted(os.listdir(found))  # noqa: PTH208
