@@ -71,7 +71,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 def make_home(home: Path) -> Path:
-    """Create the home folder, for its owner only, and return it.
+    """Create the home folder, for its owner only, and return it. Folders in it that others could enter are closed.
 
     Raises
     ------
@@ -80,8 +80,11 @@ def make_home(home: Path) -> Path:
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.name == "posix" and home.stat().st_mode & 0o077:
-            home.chmod(0o700)
+        (home / "audit").mkdir(exist_ok=True, mode=0o700)
+        if os.name == "posix":
+            for folder in (home, *(Path(entry) for entry in os.scandir(home) if entry.is_dir(follow_symlinks=False))):
+                if folder.stat().st_mode & 0o077:
+                    folder.chmod(0o700)
     except OSError:
         raise SettingsError(
             "The folder for bsti-submit's own files cannot be created.",

@@ -43,7 +43,7 @@ def amend(
     from bsti_submit.errors import InputError, NotDeliveredError
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
         case_id = outbox.get(case).case_id
         with outbox.holding(case_id):

@@ -61,7 +61,7 @@ def withdraw(
         raise InputError("Name the case by its id, or by its images with --from PATH.")
     for line in RUNBOOK if phi else ():
         output.say(line)  # first: it holds all the more where the registry is not reached
-    settings = wiring.start()
+    settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
         kept = _only(wiring.recognised(settings, source, outbox)) if source is not None else outbox.get(case or "")
         with outbox.holding(kept.case_id):

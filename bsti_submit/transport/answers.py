@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.errors import BstiError, NotDeliveredError, RefusedError, SettingsError
+from bsti_submit.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,4 +120,4 @@ def refusal(answer: Answer) -> BstiError:
 def plain(value: object) -> str:
     """Return what a server says as one bounded line without control characters."""
     text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text)[:_TELLABLE].strip()
+    return printable(text[:_TELLABLE]).strip()
