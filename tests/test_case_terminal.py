@@ -612,6 +612,13 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
     with person.starts("package", plain.folder, "--clinical", clinical) as terminal:
         assert terminal.ends() == 0
         case_id = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", terminal.shown)[0]
+    with person.starts("review", case_id.lower()) as terminal:
+        page = terminal.opens_page()
+        assert len(page.state()["items"]) == plain.slices
+        page.picture(plain.slices - 1)
+        page.done()
+        terminal.sees(f"To release it: bsti-submit approve {case_id}")
+        assert terminal.ends() == 0
     for typed, code in (("yes", 4), (None, 130), ("I CONFIRM", 0)):
         with person.starts("approve", case_id) as terminal:
             page = terminal.opens_page()
@@ -631,6 +638,9 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
     with person.starts("outbox", "send") as terminal:
         terminal.sees("delivered")
         assert terminal.ends() == 0
+    with person.starts("review", case_id) as terminal:
+        terminal.sees("no longer on this machine")
+        assert terminal.ends() == 2
 
 
 def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(person, registry, plain, clinical):
