@@ -47,3 +47,7 @@ clean:
 # Recipes, allow-lists and documents that are made from the standard's table and the profiles.
 generate: $(STAMP)
 	$(BIN)/python tools/generate.py
+
+# What things cost, as ratios to copying and hashing in the same run: docs/performance.md.
+bench: $(STAMP)
+	$(BIN)/python tools/bench.py $(ARGS)

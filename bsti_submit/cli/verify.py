@@ -42,6 +42,7 @@ def verify(
     from bsti_submit.deid.pixels.recode import decode_samples
     from bsti_submit.errors import ExitCode, InputError
     from bsti_submit.pipeline.stream import national
+    from bsti_submit.pipeline.writing import is_our_name
 
     output.set_json(as_json)
     wrong: list[dict[str, str]] = []
@@ -54,7 +55,8 @@ def verify(
     if out.is_dir():
         for file in sorted(path for path in out.rglob("*") if path.is_file()):
             checked += 1
-            look(file.relative_to(out).as_posix(), file.read_bytes())
+            name = file.relative_to(out).as_posix()
+            look(name if is_our_name(name) else f"file {checked} in the order of their names", file.read_bytes())
     elif out.is_file():
         with PackageReader(out) as reader:
             wrong += [{"file": "package", "reason": problem, "attribute": ""} for problem in reader.problems()]

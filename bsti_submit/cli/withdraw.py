@@ -61,10 +61,7 @@ def withdraw(
         raise InputError("Name the case by its id, or by its images with --from PATH.")
     settings = wiring.start()
     with wiring.outbox(settings) as outbox:
-        if source is not None:
-            kept = _only(wiring.recognised(settings, source, outbox))
-        else:
-            kept = outbox.get(case or "")
+        kept = _only(wiring.recognised(settings, source, outbox)) if source is not None else outbox.get(case or "")
         _require_withdrawable(kept)
         with wiring.registry(settings) as destination:
             receipt, purge_by = destination.withdraw(kept.case_id, reason, urgent=phi)

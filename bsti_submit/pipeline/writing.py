@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -69,12 +69,20 @@ class FolderWriter:
                     stream.write(chunk)
             if digest.hexdigest() != certified.sha256:
                 raise HeldError("An image changed after its final check, so it was not written.")
-            os.replace(part, target)
+            part.replace(target)
         except OSError:
             raise InputError("The output folder cannot be written to.", hint="Is the disk full?") from None
         finally:
             with suppress(OSError):
                 part.unlink()
+
+
+_OURS = re.compile(r"ST[A-Z2-7]{10}/SE[A-Z2-7]{10}/IM[A-Z2-7]{10}\.dcm")
+
+
+def is_our_name(name: str) -> bool:
+    """Whether a name below an output folder is of the form we give; any other may name a patient."""
+    return _OURS.fullmatch(name) is not None
 
 
 def short(uid: str) -> str:

@@ -96,8 +96,8 @@ def planted(tag, vr, syntax):
 
 def _cases():
     for row in ROWS:
-        for name in PROFILES:
-            if name == "bsti-default" or row.action(PROFILES[name].options) != row.action(DEFAULT.options):
+        for name, profile in PROFILES.items():
+            if name == "bsti-default" or row.action(profile.options) != row.action(DEFAULT.options):
                 yield pytest.param(row, name, id=f"{row.keyword or row.pattern}-{name}")
 
 

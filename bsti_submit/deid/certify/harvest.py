@@ -187,7 +187,7 @@ class Harvest:
                 for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", part)):
                     for spelling in transliterations(word):
                         self._name(spelling, kind)
-            family, given = (letters + [[], []])[:2]
+            family, given = ([*letters, [], []])[:2]
             first, last = "".join(given[:1]), "".join(family)
             pieces = [first + last, last + first, "".join(given) + last, last + "".join(given), last]
             if given and family:
