@@ -71,7 +71,7 @@ def default_home(environ: Mapping[str, str]) -> Path:
 
 
 def make_home(home: Path) -> Path:
-    """Create the home folder, for its owner only, and return it.
+    """Create the home folder, for its owner only, and return it. Folders in it that others could enter are closed.
 
     Raises
     ------
@@ -80,8 +80,11 @@ def make_home(home: Path) -> Path:
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.name == "posix" and home.stat().st_mode & 0o077:
-            home.chmod(0o700)
+        (home / "audit").mkdir(exist_ok=True, mode=0o700)
+        if os.name == "posix":
+            for folder in (home, *(Path(entry) for entry in os.scandir(home) if entry.is_dir(follow_symlinks=False))):
+                if folder.stat().st_mode & 0o077:
+                    folder.chmod(0o700)
     except OSError:
         raise SettingsError(
             "The folder for bsti-submit's own files cannot be created.",
@@ -147,8 +150,8 @@ def read_site_file(path: Path) -> dict[str, object]:
             problems.append(f"{key}: must be one of {', '.join(allowed)}")
     try:
         re.compile(str(found.get("hospital_number_pattern", "")))
-    except re.error:
-        problems.append("hospital_number_pattern: not a regular expression")
+    except (re.error, OverflowError):
+        problems.append("hospital_number_pattern: must be a regular expression")
     registry = found.get("registry", "https://")
     if isinstance(registry, str) and registry and not registry.startswith("https://"):
         problems.append("registry: must start with https://")

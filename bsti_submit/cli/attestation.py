@@ -21,7 +21,7 @@ def text() -> None:
     from bsti_submit.attestation import text as statements
     from bsti_submit.cli import output
 
-    output.write(statements().rstrip())
+    output.write_lines(statements().rstrip())
 
 
 @app.command()

@@ -75,11 +75,10 @@ def batch(
 
     The exit code is the gravest of all rows, in the order 1, 6, 3, 4, 7, 5, 2, 0.
     """
-    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli import output
 
     output.set_json(as_json)
-    settings = wiring.start()
-    run = BatchRun(settings, manifest, profile=profile, to=to, skip_invalid=skip_invalid, counting=dry_run)
+    run = BatchRun(manifest, profile=profile, to=to, skip_invalid=skip_invalid, counting=dry_run, results=results)
     run.run(attestation, results, workers, as_json=as_json)
 
 
@@ -87,12 +86,18 @@ class BatchRun:
     """One run of `batch`: what was checked before any work, and the loop over the rows."""
 
     def __init__(
-        self, settings: Settings, path: Path, *, profile: str | None, to: str, skip_invalid: bool, counting: bool
+        self,
+        path: Path,
+        *,
+        profile: str | None,
+        to: str,
+        skip_invalid: bool,
+        counting: bool,
+        results: Path | None,
     ) -> None:
         from bsti_submit.cli import sheet, wiring
         from bsti_submit.clinical.sources.manifest import parse, read_bytes
 
-        self.settings = settings
         self.data = read_bytes(path)
         self.base = path.parent
         self.profile_name = profile
@@ -101,8 +106,10 @@ class BatchRun:
         self.manifest = sheet.without_missing(parse(self.data), self.base)
         if not skip_invalid:
             self.manifest.require_valid()
-        self.profile = wiring.earned_profile(settings, profile)
-        self.key = wiring.site_key(settings, person=False, must=True).key
+        studies = [row.folder(self.base).reveal() for row in self.manifest.rows]
+        self.settings = wiring.start(*studies, writes=[results, wiring.folder_of(to)])
+        self.profile = wiring.earned_profile(self.settings, profile)
+        self.key = wiring.site_key(self.settings, person=False, must=True).key
         self.reports: list[RowReport] = []
         self._claims: dict[str, int] = {}
 

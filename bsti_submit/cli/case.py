@@ -84,7 +84,7 @@ def case(
     from bsti_submit.cli.person import Person
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(path, writes=[wiring.folder_of(to)])
     person = Person(output.console(), take_prefilled=yes) if output.has_terminal() else None
     run = CaseRun(
         settings,

@@ -24,7 +24,7 @@ def check(path: SourcePath, profile: ProfileName = None, clinical: ClinicalFile 
     from bsti_submit.pipeline.prepared import Choices, prepare
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(path)
     rules = wiring.profile(settings, profile)
     key = wiring.local_key(settings)
     with (

@@ -30,7 +30,7 @@ def add_to(parent: typer.Typer) -> None:
 @app.command()
 def export(
     how: Annotated[
-        Format, typer.Option("--format", help="What to write: cff for a CITATION.cff, csv for a spreadsheet.")
+        Format, typer.Option("--format", help="`cff` writes a CITATION.cff, `csv` a sheet for a spreadsheet.")
     ] = Format.CFF,
 ) -> None:
     """Write who wants to be named for the delivered cases.

@@ -34,13 +34,11 @@ def deid(
     from bsti_submit.model import Certified, Outcome
     from bsti_submit.pipeline.prepared import Choices, prepare
     from bsti_submit.pipeline.stream import Work
-    from bsti_submit.pipeline.writing import FolderWriter, is_inside
+    from bsti_submit.pipeline.writing import FolderWriter
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(path, writes=[out])
     rules = wiring.profile(settings, profile)
-    if is_inside(out, path):
-        raise InputError("The output folder must not be the source, nor inside it.", hint="Choose another folder.")
     key = wiring.local_key(settings)
     reports = []
     with (

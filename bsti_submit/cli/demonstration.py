@@ -151,7 +151,7 @@ class Demonstration:
         home = self._folder / "home"
         with Outbox(home) as outbox:
             receipt = Receipt.parse(outbox.get(case_id).receipt)
-        output.write(json.dumps(dict(receipt.document), indent=2))
+        output.write_lines(json.dumps(dict(receipt.document), indent=2))
         receipt.verify(Pins(home).keys(self._environment["BSTI_REGISTRY"]))
         output.write("The Ed25519 signature is the registry's, by the key that was pinned at the first contact.")
 

@@ -33,10 +33,10 @@ def note_deidentified(settings: Settings, rules: Profile, reports: Iterable[Inst
 
 
 def note_command(name: str, exit_status: int) -> None:
-    """Note in the audit log that a command was run. A site that has no home folder yet has nothing to note."""
+    """Note in the audit log that a command was run. Where no home folder of ours was made, nothing is noted."""
     from bsti_submit.audit import AuditLog
 
     with suppress(BstiError, OSError):
         home = default_home(os.environ)
-        if home.is_dir():
+        if (home / "audit").is_dir():
             AuditLog(home / "audit").append("command", command=name, exit_status=exit_status)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ import typer
 
 from bsti_submit.errors import BstiError, ExitCode, InputError
 from bsti_submit.model import Outcome
+from bsti_submit.printable import json_text, printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,18 +48,30 @@ def set_json(json_mode: bool) -> None:
 
 def write_json(document: Mapping[str, object]) -> None:
     """Write the one JSON document of a command."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+    sys.stdout.write(json_text(document, indent=2) + "\n")
     sys.stdout.flush()
 
 
 def write(text: str = "") -> None:
-    """Write a line of the result for a person."""
-    sys.stdout.write(text + "\n")
+    """Write one line of the result for a person, whatever the text holds."""
+    sys.stdout.write(printable(text) + "\n")
+    sys.stdout.flush()
+
+
+def write_lines(text: str) -> None:
+    """Write several lines of the result for a person. The line breaks must be our own."""
+    sys.stdout.write(printable_lines(text) + "\n")
     sys.stdout.flush()
 
 
 def write_document(text: str) -> None:
-    """Write a document that is meant for a file, such as a CSV: UTF-8 and its own line ends, whatever the console."""
+    """Write a document that is meant for a file, such as a CSV: UTF-8 and its own line ends, whatever the console.
+
+    A terminal, where it is only looked at, gets it as lines.
+    """
+    if sys.stdout.isatty():
+        write_lines(text.removesuffix("\n").replace("\r\n", "\n"))
+        return
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8"))
     sys.stdout.buffer.flush()
@@ -82,8 +94,8 @@ def create_private(path: Path, text: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """Tell a person something that is not the result."""
-    sys.stderr.write(text + "\n")
+    """Tell a person, in one line, something that is not the result."""
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +39,10 @@ def package(
     from bsti_submit.pipeline.exclusion import require_no_objection
     from bsti_submit.pipeline.prepared import prepare
     from bsti_submit.pipeline.submission import build_and_keep
+    from bsti_submit.pipeline.writing import copy_new
 
     output.set_json(as_json)
-    settings = wiring.start()
+    settings = wiring.start(path, writes=[out])
     contributor = flow.contributor(settings)
     rules = wiring.earned_profile(settings, profile)
     file = flow.require_clinical(clinical)
@@ -77,7 +77,7 @@ def package(
         kept = outbox.get(case_id)
         if out is not None:
             try:
-                shutil.copyfile(kept.path, out)
+                copy_new(kept.path, out)
             except OSError:
                 raise InputError("The package cannot be written there. It is kept in the outbox.") from None
     if as_json:

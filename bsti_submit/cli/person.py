@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.attestation import CONFIRMATION, text
 from bsti_submit.errors import ApprovalError, HeldError, StoppedError
+from bsti_submit.printable import printable
 from bsti_submit.report.console import readable
 
 if TYPE_CHECKING:
@@ -297,11 +298,6 @@ class Person:
         self.say()
         if not self.yes(question):
             raise HeldError(otherwise)
-
-
-def printable(text: str) -> str:
-    """Return a text that cannot steer a terminal, whatever a header holds."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:

@@ -37,7 +37,7 @@ def show(profile: Name = "bsti-default") -> None:
     from bsti_submit.cli import output
     from bsti_submit.deid.profile import load_profile
 
-    output.write(load_profile(profile).describe())
+    output.write_lines(load_profile(profile).describe())
 
 
 @app.command()

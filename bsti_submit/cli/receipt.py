@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,7 @@ def show(what: CaseOrFile, as_json: Json = False) -> None:
     Those of its submission, of its amendments and of its withdrawal.
     """
     from bsti_submit.cli import output
+    from bsti_submit.printable import json_text
 
     output.set_json(as_json)
     receipts, _ = _receipts(what)
@@ -45,7 +45,7 @@ def show(what: CaseOrFile, as_json: Json = False) -> None:
         output.write_json({"receipts": [dict(receipt.document) for receipt in receipts]})
         return
     for receipt in receipts:
-        output.write(json.dumps(dict(receipt.document), indent=2, ensure_ascii=False, sort_keys=True))
+        output.write_lines(json_text(dict(receipt.document), indent=2, sort_keys=True))
 
 
 @app.command()

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from bsti_submit.cli import output
+from bsti_submit.printable import json_text
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from bsti_submit.errors import BstiError
     from bsti_submit.registry.review import Review
@@ -100,7 +103,7 @@ def purge(data: Data, as_json: AsJson = False) -> None:
 
     with _store(data) as store:
         purged = purge_due(store)
-    _show({"purged": purged}, f"{len(purged)} purged", as_json=as_json)
+    _show({"purged": purged}, [f"{len(purged)} purged"], as_json=as_json)
 
 
 @app.command("audit")
@@ -126,7 +129,7 @@ def show_audit(
         f"{one['seq']}  {one['at']}  {one['role']}  {one['actor']}  {one['action']}  {one['case_id']}".rstrip()
         for one in entries
     ]
-    _show({"entries": entries}, "\n".join(lines) or "There are no such entries.", as_json=as_json)
+    _show({"entries": entries}, lines or ["There are no such entries."], as_json=as_json)
 
 
 @token_app.command("create")
@@ -171,7 +174,7 @@ def token_list(data: Data, as_json: AsJson = False) -> None:
         f"{one['id']}  {one['role']:5}  {'revoked' if one['revoked'] else one['expires']:20}  {one['site']}"
         for one in listed
     ]
-    _show({"tokens": listed}, "\n".join(lines) or "There are no tokens.", as_json=as_json)
+    _show({"tokens": listed}, lines or ["There are no tokens."], as_json=as_json)
 
 
 @token_app.command("revoke")
@@ -196,7 +199,7 @@ def review_list(
     with _review(data) as review:
         cases = review.list(state)
     lines = [f"{one['id']}  {one['state']:12}  {one['received']}  {one['site']}" for one in cases]
-    _show({"cases": cases}, "\n".join(lines) or "There are no such cases.", as_json=as_json)
+    _show({"cases": cases}, lines or ["There are no such cases."], as_json=as_json)
 
 
 @review_app.command("show")
@@ -207,7 +210,7 @@ def review_show(data: Data, case: CaseArgument) -> None:
     """
     with _review(data) as review:
         shown = review.show(case)
-    typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    output.write_lines(json_text(shown, indent=2))
 
 
 @review_app.command("approve")
@@ -275,7 +278,7 @@ def _decide(data: Path, case: str, decision: str, text: str = "") -> None:
 
     with _review(data) as review:
         shown, _ = review.decide(case, Decision(decision), text)
-    typer.echo(f"{shown['id']} is {shown['state']}")
+    output.write(f"{shown['id']} is {shown['state']}")
 
 
 @contextlib.contextmanager
@@ -312,12 +315,13 @@ def _review(data: Path) -> Iterator[Review]:
         yield Review(store)
 
 
-def _show(document: object, text: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False) if as_json else text)
+def _show(document: object, lines: Iterable[str], *, as_json: bool) -> None:
+    for line in [json_text(document)] if as_json else lines:
+        output.write(line)
 
 
 def _fail(error: BstiError) -> NoReturn:
-    typer.echo(error.message, err=True)
+    output.say(error.message)
     if error.hint:
-        typer.echo(error.hint, err=True)
+        output.say(error.hint)
     raise typer.Exit(cast("int", error.exit_code))

@@ -25,7 +25,7 @@ def review(path: SourcePath, profile: ProfileName = None) -> None:
     from bsti_submit.cli.person import Person
     from bsti_submit.pipeline.prepared import Choices, prepare
 
-    settings = wiring.start()
+    settings = wiring.start(path)
     rules = wiring.profile(settings, profile)
     key = wiring.site_key(settings, person=output.has_terminal(), must=True).key
     with (

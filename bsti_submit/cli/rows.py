@@ -20,8 +20,9 @@ from bsti_submit.pipeline.submission import (
     is_done,
     require_same_record,
 )
+from bsti_submit.printable import printable
 from bsti_submit.receipt import Receipt
-from bsti_submit.report.rows import RowOutcome, RowReport, printable
+from bsti_submit.report.rows import RowOutcome, RowReport
 from bsti_submit.transport.destinations.counting import CountingDestination
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RowPreparer:
                 prepared.require_images()
                 chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)
                 # Until here nobody can say whether the reference holds a name, or is of the same patient at all.
-                report = replace(report, local_ref=printable(row.local_ref))
+                report = replace(report, local_ref=printable(row.local_ref).strip())
                 tag = prepared.tag(chosen.numbers)
                 if (first := claim(tag, row.number)) != row.number:
                     return _duplicate(report, first)

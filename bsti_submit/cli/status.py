@@ -44,7 +44,7 @@ def status(
     output.set_json(as_json)
     if case and source is not None:
         raise InputError("Name the case by its id or by its images, not both.")
-    settings = wiring.start()
+    settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
         if source is not None:
             cases = list(wiring.recognised(settings, source, outbox))

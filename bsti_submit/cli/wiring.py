@@ -50,13 +50,38 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
-def start() -> Settings:
-    """Load the settings, and see that a crash leaves no memory on disk."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
+def start(*sources: Path | None, writes: Iterable[Path | None] = ()) -> Settings:
+    """Load the settings and make the home folder.
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    Parameters
+    ----------
+    sources
+        What is only ever read: nothing is written, the home folder included, if any place to write to lies in there.
+    writes
+        Those places, besides the home folder.
+
+    Raises
+    ------
+    InputError, SettingsError
+        If one lies there.
+    """
+    from bsti_submit.intake.places import lies_in
+
     settings = load_settings()
+    places = [place for place in writes if place is not None]
+    for source in sources:
+        if source is None:
+            continue
+        if any(lies_in(place, source) for place in places):
+            raise InputError(
+                "What is written must not be the source, nor lie in it: a source is never written to.",
+                hint="Name another place.",
+            )
+        if lies_in(settings.home, source):
+            raise SettingsError(
+                "The folder for bsti-submit's own files lies in the source, which is never written to.",
+                hint="Set BSTI_HOME to a folder elsewhere.",
+            )
     make_home(settings.home)
     return settings
 
@@ -106,7 +131,7 @@ def profile(settings: Settings, name: str | None) -> Profile:
     """Return the profile asked for, or the site's, and say what it does not cover."""
     from bsti_submit.deid.profile import load_profile
 
-    found = load_profile(name or settings.profile)
+    found = load_profile(name or settings.profile).for_site(settings.hospital_number_pattern)
     for warning in found.warnings:
         say(f"Note: {warning}")
     return found
@@ -270,6 +295,12 @@ def destination(settings: Settings, to: str, pace: Pace | None = None) -> Destin
 
         return DirDestination(Path(folder))
     raise InputError("The destination must be registry or dir:FOLDER.")
+
+
+def folder_of(to: str) -> Path | None:
+    """Return the folder that ``--to`` names, None where it names none."""
+    kind, _, folder = to.partition(":")
+    return Path(folder) if kind == "dir" and folder else None
 
 
 def place(settings: Settings, to: str) -> str:

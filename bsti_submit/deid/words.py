@@ -77,7 +77,7 @@ _COMMON: Final = frozenset(
     the and for with from hospital hospitals trust nhs clinic ward unit department dept radiology imaging xray chest
     thorax lung head abdomen pelvis spine scan scanner room main road street university royal general medical centre
     center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable adult
-    child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
+    ray rays x-ray child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
     """.split()
 )
 """Words that stand in names of places and yet name nobody."""
@@ -149,7 +149,7 @@ class KnownWords:
             self._take(text, SHORTEST_NAME, _TITLES | ordinary)
             self._words |= joined_forms(normalised(text)) - ordinary
         else:
-            self._take(text, SHORTEST_WORD, _COMMON if tag in _IDS else _COMMON | self._ordinary)
+            self._take(text, SHORTEST_WORD, _COMMON | self._ordinary)
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)

@@ -217,6 +217,13 @@ ALL: tuple[Pattern, ...] = (
 NATIONS: dict[str, tuple[str, ...]] = {"uk": tuple(kind.value for kind in Kind)}
 """Nation → names of the patterns that apply there. A profile may also list names itself."""
 
+_OF_NO_NATION = (
+    *(Kind.IP_ADDRESS, Kind.TEN_DIGITS, Kind.DATE, Kind.AGE, Kind.AGE_90_PLUS),
+    *(Kind.HOSPITAL_NUMBER, Kind.LONG_NUMBER, Kind.TITLE_NAME, Kind.PLACE),
+)
+ALWAYS: frozenset[str] = frozenset(kind.value for kind in _OF_NO_NATION)
+"""Names of the patterns that are looked for whatever a profile says."""
+
 PATTERNS: dict[str, str] = {}
 """Name of each pattern → what it finds, in plain English."""
 for _pattern in ALL:

@@ -32,6 +32,9 @@ PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 FIRST_READ: Final = 1 << 16
 LARGEST_INFLATED: Final = 1 << 30
 """Bytes a deflated data set may grow to; a chest study's largest radiograph needs 1/20 of it."""
+GROWTH_FROM: Final = 64 << 20
+MOST_GROWTH: Final = 100
+"""What unpacks to over 64 MiB and to over 100 times its size is no picture but a bomb, and is not unpacked."""
 DEEPEST: Final = 64
 LONGEST_VALUE: Final = 1 << 16
 
@@ -86,7 +89,8 @@ class Header:
     """What the walker saw. All values are the raw bytes of the file and may identify the patient.
 
     ``problem`` is None for a whole file. ``bytes_before_pixels`` is the file up to the value of the pixel
-    data; a deflated data set stands there inflated, under Explicit VR Little Endian.
+    data; a deflated data set stands there inflated, under Explicit VR Little Endian. ``as_stored`` is the part of
+    the file of which that was made.
     """
 
     sop_class: bytes = b""
@@ -100,6 +104,7 @@ class Header:
     little: bool = True
     problem: Reason | None = None
     bytes_before_pixels: Buffer = b""
+    as_stored: Buffer = b""
 
     def __repr__(self) -> str:
         return f"Header(problem={self.problem})"
@@ -295,17 +300,22 @@ def read_header(opened: Opened) -> Header | None:
     length = FIRST_READ
     while True:
         start = opened.head(length)
+        cut = len(start) < min(length, opened.size)  # an archive may state more than a member holds
         header = Header()
         try:
-            return _read(opened, start, header)
+            found = _read(opened, start, header)
         except _Short:
-            if len(start) >= opened.size:
+            if cut or len(start) >= opened.size:
                 header.problem = Reason.TRUNCATED
                 return header
             length *= 8
         except _Bad as bad:
             header.problem = bad.reason
             return header
+        else:
+            if cut and not header.problem:
+                header.problem = Reason.TRUNCATED
+            return found
 
 
 def _read(opened: Opened, start: Buffer, header: Header) -> Header | None:
@@ -323,7 +333,7 @@ def _read(opened: Opened, start: Buffer, header: Header) -> Header | None:
     header.little = syntax != EXPLICIT_BIG
     walker = _Walker(start, opened.size, header, explicit=syntax != IMPLICIT_LITTLE, little=header.little)
     position = walker.top(position)
-    header.bytes_before_pixels = memoryview(start)[:position]
+    header.bytes_before_pixels = header.as_stored = memoryview(start)[:position]
     if header.pixels:
         header.problem = _tail(walker, position, opened.at, opened.size)
     return header
@@ -332,7 +342,8 @@ def _read(opened: Opened, start: Buffer, header: Header) -> Header | None:
 def _read_deflated(opened: Opened, start: Buffer, header: Header, position: int) -> Header:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(opened.at(position, opened.size - position), LARGEST_INFLATED)
+        packed = opened.at(position, opened.size - position)
+        inflated = inflater.decompress(packed, min(LARGEST_INFLATED, max(GROWTH_FROM, MOST_GROWTH * len(packed))))
     except zlib.error:
         raise _Bad(Reason.UNREADABLE) from None
     if inflater.unconsumed_tail:
@@ -344,6 +355,7 @@ def _read_deflated(opened: Opened, start: Buffer, header: Header, position: int)
     walker = _Walker(whole, len(whole), header, explicit=True, little=True)
     position = walker.top(position)
     header.bytes_before_pixels = memoryview(whole)[:position]
+    header.as_stored = opened.head(opened.size)
     if header.pixels:
         view = memoryview(whole)
         header.problem = _tail(walker, position, lambda at, n: view[at : at + n], len(whole))

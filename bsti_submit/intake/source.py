@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
 import zipfile
 import zlib
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from bsti_submit.errors import InputError
-from bsti_submit.intake.files import OpenedFile, OpenedMember, reachable, walk
+from bsti_submit.intake.files import OpenedFile, OpenedMember, reachable, version_of, walk
+from bsti_submit.intake.header import GROWTH_FROM, MOST_GROWTH
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
 from bsti_submit.phi import Identified
 
@@ -25,18 +28,8 @@ if TYPE_CHECKING:
 MOST_MEMBERS: Final = 200_000
 LARGEST_MEMBER: Final = 4 << 30
 LARGEST_ARCHIVE: Final = 256 << 30
-BOMB_FROM: Final = 1 << 30
-BOMB_RATIO: Final = 100
-"""An archive that would unpack to over 1 GiB and to over 100 times its size is taken for a bomb."""
 
-_ARCHIVE_FAULTS: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-)
+_ARCHIVE_FAULTS: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
 class UnreadableInstance(InputError):  # noqa: N818 - named for what it is about
@@ -57,7 +50,7 @@ class Entry:
 
     path: str
     size: int
-    modified: int
+    version: bytes = b""
     member: int = -1
     closed: bool = False
     """It could not even be looked at."""
@@ -74,6 +67,9 @@ class Source:
         self._archive = archive
         self._members = _sorted_members(archive) if archive else []
         self._entries: list[Entry] = []
+        self._header_lengths = array("Q")
+        self._header_digests: list[bytes] = []
+        self._header_key = os.urandom(32)
         self.listed_in_directory = directory
         """Whether the user pointed at a DICOMDIR, so that every file it lists has to be there."""
 
@@ -96,22 +92,22 @@ class Source:
         """Whether the files are members of a ZIP."""
         return self._archive is not None
 
-    @property
-    def faults(self) -> tuple[type[Exception], ...]:
-        """What opening or reading a file can raise."""
-        return _ARCHIVE_FAULTS if self._archive else (OSError,)
-
     def entries(self) -> Iterator[Entry]:
         """Yield every file in the sorted order of the paths."""
         if self._archive:
             for index, info in enumerate(self._members):
-                yield Entry(info.filename, info.file_size, info.CRC, index)
+                yield Entry(info.filename, info.file_size, member=index)
             return
         for path, status in walk(self._root):
             if status is None:
-                yield Entry(path, 0, 0, closed=True)
+                yield Entry(path, 0, closed=True)
             elif stat.S_ISREG(status.st_mode):
-                yield Entry(path, status.st_size, status.st_mtime_ns)
+                yield Entry(path, status.st_size, version_of(status))
+
+    def is_bomb(self, entry: Entry) -> bool:
+        """Whether a member would unpack to far more than a picture can be."""
+        packed = self._members[entry.member].compress_size if self._archive else entry.size
+        return entry.size > LARGEST_MEMBER or (entry.size > GROWTH_FROM and entry.size > MOST_GROWTH * packed)
 
     def open(self, entry: Entry) -> OpenedFile | OpenedMember:
         """Open one file.
@@ -125,14 +121,21 @@ class Source:
             return OpenedMember(self._archive, self._members[entry.member])
         return OpenedFile(entry.path)
 
-    def number(self, entry: Entry) -> InstanceRef:
-        """Give an entry the next ref."""
+    def number(self, entry: Entry, header: Buffer = b"") -> InstanceRef:
+        """Give an entry the next ref, and remember in memory by which header it was surveyed."""
         self._entries.append(entry)
+        self._header_lengths.append(len(header))
+        self._header_digests.append(self._digest(header))
         return InstanceRef(len(self._entries))
+
+    def _digest(self, header: Buffer) -> bytes:
+        return hashlib.blake2b(header, key=self._header_key, digest_size=16).digest()
 
     def forget_numbers(self) -> None:
         """Start numbering afresh, for another survey."""
         self._entries.clear()
+        self._header_lengths = array("Q")
+        self._header_digests.clear()
 
     def read(self, ref: InstanceRef) -> Buffer:
         """Return the whole file: the same bytes each time, in memory or, if large, mapped.
@@ -143,16 +146,17 @@ class Source:
             If the file has gone, fails its archive's checksum, or has changed since the survey.
         """
         entry = self._entries[ref.number - 1]
+        length, digest = self._header_lengths[ref.number - 1], self._header_digests[ref.number - 1]
         try:
-            if self._archive:
-                return OpenedMember(self._archive, self._members[entry.member]).whole()
-            with OpenedFile(entry.path) as opened:
+            with self.open(entry) as opened:
                 data = opened.whole()
-                if len(data) == entry.size and opened.modified == entry.modified:
-                    return data
-        except _ARCHIVE_FAULTS:
-            pass
-        raise UnreadableInstance(ref) from None
+                same = isinstance(opened, OpenedMember) or opened.version == entry.version
+        except OSError:
+            raise UnreadableInstance(ref) from None
+        # Another patient's file of the same length and times must never go out under the first one's pseudonym.
+        if same and len(data) == entry.size and self._digest(memoryview(data)[:length]) == digest:
+            return data
+        raise UnreadableInstance(ref)
 
     def locate(self, ref: InstanceRef) -> Identified[str]:
         """Return the path of a ref for the local, owner-only map from ref to path."""
@@ -242,12 +246,12 @@ def _refusal(archive: zipfile.ZipFile, size: int) -> InputError | None:
         return InputError("The ZIP file is encrypted.", hint="Unpack it with its password and give the folder instead.")
     if len(members) > MOST_MEMBERS or total > LARGEST_ARCHIVE:
         return InputError("The ZIP file holds more than can be handled safely.")
-    if total > BOMB_FROM and total > BOMB_RATIO * size:
+    if total > GROWTH_FROM and total > MOST_GROWTH * size:
         return InputError("The ZIP file would unpack to far more than a study can be, so it is not opened.")
     return None
 
 
 def _sorted_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return the files of an archive by name; of one name the last, as every unpacker would leave it."""
-    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-    return [members[name] for name in sorted(members)]
+    """Return the files of an archive by name; of one name all, since nobody knows which was meant to stay."""
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    return sorted(members, key=lambda info: (info.filename, info.header_offset))

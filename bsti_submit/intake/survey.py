@@ -16,7 +16,6 @@ from bsti_submit.intake.instance import (
     safe_image_type,
     safe_uid,
 )
-from bsti_submit.intake.source import LARGEST_MEMBER
 from bsti_submit.intake.studies import PatientIdentity, Study, group_patients, group_studies
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
 from bsti_submit.phi import Identified
@@ -139,7 +138,7 @@ class _Surveyor:
         if entry.size == 0:
             self.ignored += 1
             return
-        if self.source.is_archive and entry.size > LARGEST_MEMBER:
+        if self.source.is_archive and self.source.is_bomb(entry):
             self.reject(entry, Reason.TOO_LARGE)
             return
         try:
@@ -152,7 +151,7 @@ class _Surveyor:
                     self.directories.append((entry, listed_files(opened.whole())))
                 else:
                     self.take(entry, header)
-        except self.source.faults:
+        except OSError:
             self.reject(entry, Reason.UNREADABLE)
 
     def pass_over(self, entry: Entry, name: str, start: bytes) -> None:
@@ -189,7 +188,7 @@ class _Surveyor:
         if not sop_class:
             self.reject(entry, Reason.MISSING_IDENTITY, "", "SOPClassUID")
             return
-        ref = self.source.number(entry)
+        ref = self.source.number(entry, header.as_stored)
         self.total += entry.size
         self.instances.append(self.describe(ref, entry.size, sop_class, header))
         if self.on_header:

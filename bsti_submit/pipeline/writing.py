@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from bsti_submit.model import Certified
 
 
-def is_inside(out: Path, source: Path) -> bool:
-    """Whether an output folder is the source folder, or lies in it."""
-    try:
-        whole, root = out.resolve(), source.resolve()
-    except OSError:
-        return False
-    return root.is_dir() and (whole == root or root in whole.parents)
+def copy_new(file: Path, out: Path) -> None:
+    """Copy a file to a new one; a link that is there already is not followed.
+
+    Raises
+    ------
+    OSError
+        If there is something of that name, or it cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with file.open("rb") as package, os.fdopen(os.open(out, flags, 0o666), "wb") as copy:
+        shutil.copyfileobj(package, copy, 1 << 20)
 
 
 class FolderWriter:

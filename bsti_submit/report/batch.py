@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from bsti_submit.errors import ExitCode
+from bsti_submit.printable import printable
 from bsti_submit.report.console import readable
 from bsti_submit.report.events import Progress
 from bsti_submit.report.rows import counted
@@ -67,7 +68,7 @@ class BatchProgress:
         self._done += 1
         if self._quiet:
             return
-        line = f"{datetime.now().astimezone():%H:%M:%S}  {self._done}/{self._total}  {row_line(report)}"
+        line = f"{datetime.now().astimezone():%H:%M:%S}  {self._done}/{self._total}  {printable(row_line(report))}"
         if self._bar is None:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

@@ -6,6 +6,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Protocol, Self
 
+from bsti_submit.printable import printable
 from bsti_submit.report.events import Delivered, InstanceDone, Note, Packaged, Progress, Step
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class TerminalReporter:
                 self._say(event.text)
 
     def _say(self, text: str) -> None:
-        (self._bars.console if self._bars is not None else self._console).print(text, markup=False, highlight=False)
+        (self._bars.console if self._bars is not None else self._console).print(
+            printable(text), markup=False, highlight=False
+        )
 
     def _progress(self, event: Progress) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -172,7 +175,7 @@ class LogReporter:
 
     @staticmethod
     def _line(text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
     def _progress(self, event: Progress) -> None:

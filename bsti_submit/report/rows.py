@@ -98,11 +98,6 @@ class RowReport:
         }
 
 
-def printable(text: str) -> str:
-    """Return a text without line breaks and control characters, so that it cannot forge a line of a log."""
-    return "".join(character if character.isprintable() else " " for character in text).strip()
-
-
 def exit_code_of(reports: Iterable[RowReport]) -> ExitCode:
     """Return the gravest code of some rows."""
     return gravest(report.exit_code for report in reports)

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.errors import BstiError, NotDeliveredError, RefusedError, SettingsError
+from bsti_submit.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,10 @@ class TransientError(NotDeliveredError):
         self.wait = wait
 
 
+class BusyError(TransientError):
+    """The server was reached and said that it is busy."""
+
+
 def is_busy(answer: Answer) -> bool:
     """Whether the same request may go through later."""
     return answer.status in BUSY or answer.status >= _SERVER_FAULT
@@ -83,7 +88,7 @@ def refusal(answer: Answer) -> BstiError:
     """
     status = answer.status
     if is_busy(answer):
-        return TransientError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after())
+        return BusyError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after())
     if status == 401 or (status == 403 and answer.problem):
         return SettingsError(
             "The registry does not accept the token.",
@@ -115,4 +120,4 @@ def refusal(answer: Answer) -> BstiError:
 def plain(value: object) -> str:
     """Return what a server says as one bounded line without control characters."""
     text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else " " for character in text)[:_TELLABLE].strip()
+    return printable(text[:_TELLABLE]).strip()

@@ -82,7 +82,7 @@ def test_a_damaged_zip_is_refused(tmp_path):
 
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BOMB_FROM", 1 << 20)
+    monkeypatch.setattr(module, "GROWTH_FROM", 1 << 20)
     path = archive(tmp_path / "s.zip", [("x", bytes(4 << 20))])
     with pytest.raises(InputError, match="far more"):
         open_source(path)

@@ -22,6 +22,7 @@ from bsti_submit.clinical.structure import plain_tree, structural_problems
 from bsti_submit.clinical.summary import SHORT_LABELS, describe
 from bsti_submit.errors import BstiError, ExitCode, StoppedError
 from bsti_submit.phi import Identified
+from bsti_submit.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +97,7 @@ def ask(
     DraftSaved
         On Ctrl-C, at the end of the input, or when the person chose to stop.
     """
-    dialogue = _Dialogue(console, context, read_line or (lambda prompt: console.input(Text(prompt))), keep)
+    dialogue = _Dialogue(console, context, read_line or (lambda prompt: console.input(Text(printable(prompt)))), keep)
     dialogue.take_prefilled = take_prefilled
     dialogue.resume(draft)
     try:
@@ -204,7 +205,7 @@ class _Dialogue:
     def _say(self, text: str = "", style: str = "", *, hanging: int = 4) -> None:
         """Show a paragraph; lines after the first are indented."""
         width = max(self._console.width - 1, 40)
-        for line in textwrap.wrap(text, width, subsequent_indent=" " * hanging) or [""]:
+        for line in textwrap.wrap(printable(text), width, subsequent_indent=" " * hanging) or [""]:
             self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _tell(self, problem: Problem) -> None:

@@ -209,6 +209,8 @@ class Harvest:
             return
         if len(squeezed) >= (4 if strong else 6):
             self._known.word(squeezed, Kind.IDENTIFIER)
+            if squeezed.isalpha():
+                self._known.phrases[squeezed] = frozenset(words(fold(value)))
         self._known.number(value, Kind.IDENTIFIER, shortest=4 if strong and squeezed.isdigit() else 6)
 
     def _contact(self, text: str) -> None:
