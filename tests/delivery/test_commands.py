@@ -432,6 +432,8 @@ def test_outside_its_hours_nothing_is_sent(hospital):
     waiting = hospital.start("outbox", "send", "--only-between", f"{hour:02}:00-{hour:02}:30")
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(timeout=5)
+    spare = hospital.approved(12, images=1)
+    assert hospital.run("outbox", "drop", spare).returncode == 0, "who waits holds nothing"
     waiting.kill()
     waiting.communicate()
     assert all(case["received"] is None for case in hospital.at_registry())
