@@ -101,6 +101,8 @@ class BatchRun:
         self.manifest = sheet.without_missing(parse(self.data), self.base)
         if not skip_invalid:
             self.manifest.require_valid()
+        wiring.contributor(settings.contributor)  # a mistake in it is told before the long work
+        wiring.destination(settings, to)
         self.profile = wiring.earned_profile(settings, profile)
         self.key = wiring.site_key(settings, person=False, must=True).key
         self.reports: list[RowReport] = []
