@@ -145,6 +145,12 @@ def read_site_file(path: Path) -> dict[str, object]:
         for key, value in found.items()
         if key in SITE_KEYS and not isinstance(value, SITE_KEYS[key])
     ]
+    contributor = found.get("contributor", {})
+    problems += [
+        f"contributor.{key}: must be text in quotes"
+        for key, value in (contributor.items() if isinstance(contributor, dict) else ())
+        if not isinstance(value, str) and not (key == "anonymous" and isinstance(value, bool))
+    ]
     for key, allowed in (("nation", NATIONS), ("basis", BASES), ("opt_out", OPT_OUTS)):
         if found.get(key, allowed[0]) not in allowed:
             problems.append(f"{key}: must be one of {', '.join(allowed)}")

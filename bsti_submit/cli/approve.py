@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,17 +31,25 @@ def approve(
 ) -> None:
     """Approve a package in the outbox for sending.
 
-    At a terminal you take a last look at its images and confirm. `bsti-submit outbox send` then sends exactly that file.
+    At a terminal you take a last look at its images and confirm. `bsti-submit outbox send` then sends exactly that file, to the
+    registry that is set up now and to no other.
     """
     from bsti_submit import attestation as attesting
     from bsti_submit.attestation import Release
     from bsti_submit.cli import output, wiring
     from bsti_submit.cli.person import Person
     from bsti_submit.errors import ApprovalError
+    from bsti_submit.pipeline.last_check import require_cleared
+    from bsti_submit.pipeline.submission import release
 
     settings = wiring.start()
-    with wiring.outbox(settings) as outbox:
+    with (
+        wiring.outbox(settings) as outbox,
+        wiring.destination(settings, to) as destination,
+        wiring.decisions(settings) as decided,
+    ):
         kept = outbox.get(case)
+        require_cleared(kept, decided)
         wiring.verdicts(settings).require_digest(recipe_of(kept))
         if attestation is not None:
             document: Mapping[str, object] = attesting.read(attestation)
@@ -53,7 +60,7 @@ def approve(
             raise ApprovalError(
                 "Without a terminal an attestation of this very package is needed.", hint="--attestation FILE"
             )
-        outbox.approve(kept.case_id, json.dumps(document, sort_keys=True).encode(), to)
+        release(outbox, kept.case_id, document, to, destination)
     output.write(f"Case {kept.case_id} is approved. Send it with: bsti-submit outbox send")
 
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from bsti_submit.cli.person import Person
     from bsti_submit.cli.wiring import Pace
-    from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.case import Built
     from bsti_submit.pipeline.exclusion import ExclusionList
+    from bsti_submit.pipeline.known import Course
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.receipt import Receipt
     from bsti_submit.report.events import Event
@@ -194,11 +194,12 @@ class CaseRun:
                 raise typer.Exit(int(ExitCode.HELD)) from None
 
     def _run(self, prepared: Prepared, outbox: Outbox, emit: Callable[[Event], None]) -> None:
-        from bsti_submit.cli import flow, held, wiring
+        from bsti_submit.cli import flow, held, output, wiring
         from bsti_submit.cli.survey import show_survey
         from bsti_submit.model import new_case_id
         from bsti_submit.pipeline.case import build
         from bsti_submit.pipeline.exclusion import require_no_objection
+        from bsti_submit.pipeline.known import Course, course
         from bsti_submit.pipeline.submission import build_and_keep
 
         prepared.require_one_patient()
@@ -219,13 +220,21 @@ class CaseRun:
                 prepared, self.study, lambda context: flow.read_record(clinical, context), outbox
             )
         tag = prepared.tag(chosen.numbers)
-        earlier = None if self.counting else outbox.find(tag)
-        if earlier is not None and not self.again and self._go_on_with(earlier, record, outbox, emit):
-            return
-        flow.require_told_apart(prepared, self.person)
+        choices = chosen.choices(self.leave_out)
+        if not self.counting:
+            flow.require_plain_destination(prepared, self.to)
         with wiring.decisions(self.settings) as decided:
             work = flow.work_for(prepared, self.key, decided)
-            choices = chosen.choices(self.leave_out)
+            earlier = None if self.counting else outbox.find(tag)
+            todo = course(earlier, record, lambda: prepared.origin_today(choices, work), to=self.to, again=self.again)
+            if earlier is not None and todo in {Course.SENT_BEFORE, Course.GO_ON}:
+                self._go_on_with(earlier, todo, outbox, emit)
+                return
+            if earlier is not None and todo is Course.REBUILD:
+                output.say(
+                    f"Case {earlier.case_id} of these studies waits, but would be another one today: it is made anew."
+                )
+            flow.require_told_apart(prepared, self.person)
             if self.person is not None:
                 known = [rejection.report() for rejection in prepared.select(choices).rejections]
                 choices = held.settle_held(prepared, choices, known, self.person)
@@ -234,11 +243,22 @@ class CaseRun:
                 choices = held.settle_held(prepared, choices, looked.held, self.person)
                 context = prepared.context(chosen.index, included=chosen.numbers, outbox=outbox)
                 if record is None:
-                    record = self.person.metrics(context, outbox, tag)
+                    record = self.person.metrics(context, outbox, tag, keeping=not self.counting)
                 else:
                     self.person.confirm_patient(context)
             if self.counting:
-                built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
+                built = build(
+                    prepared,
+                    work,
+                    choices,
+                    chosen.index,
+                    record,
+                    new_case_id(),
+                    None,
+                    self.key,
+                    emit,
+                    self.contributor,
+                )
                 self._tell_counted(built)
                 return
             built = build_and_keep(
@@ -253,6 +273,7 @@ class CaseRun:
                 emit,
                 self.contributor,
                 after=earlier,
+                anew=todo is Course.REBUILD,
             )
         with wiring.destination(self.settings, self.to, self.pace) as destination:
             document = self._attest(built, destination, outbox)
@@ -274,33 +295,26 @@ class CaseRun:
         refs = {name: certified.ref for certified, name in built.members}
         return approve.confirmed(self.person, self.settings, kept, self.to, verb="send", refs=refs)
 
-    def _go_on_with(
-        self, earlier: OutboxCase, record: ClinicalRecord | None, outbox: Outbox, emit: Callable[[Event], None]
-    ) -> bool:
-        """Report or finish an earlier case of the same studies; return whether that was all there was to do."""
+    def _go_on_with(self, earlier: OutboxCase, todo: Course, outbox: Outbox, emit: Callable[[Event], None]) -> None:
+        """Report or finish an earlier case of the same studies."""
         from bsti_submit.cli import output, wiring
-        from bsti_submit.outbox import State
-        from bsti_submit.pipeline.submission import require_same_record
+        from bsti_submit.pipeline.known import Course
         from bsti_submit.receipt import Receipt
 
-        if earlier.state in {State.WITHDRAWN, State.REFUSED}:
-            return False
-        require_same_record(earlier, record)
-        if earlier.state is State.DELIVERED:
+        if todo is Course.SENT_BEFORE:
             output.say(f"These studies were sent before, as case {earlier.case_id}. Nothing was sent again.")
             output.say(
                 f"To correct the clinical record: bsti-submit amend {earlier.case_id} --clinical FILE. "
                 "To send the studies once more as a new case, add --again."
             )
             self._tell(Receipt.parse(earlier.receipt), outbox, earlier.case_id, None)
-            return True
+            return
         output.say(f"Case {earlier.case_id} of these studies is in the outbox already; going on with it.")
         if self.person is not None:
             output.say(f"To begin afresh with other answers: bsti-submit outbox drop {earlier.case_id}")
         with wiring.destination(self.settings, self.to, self.pace) as destination:
             document = self._approval_of(earlier, destination)
             self._send(earlier.case_id, document, destination, outbox, emit, None)
-        return True
 
     def _approval_of(self, earlier: OutboxCase, destination: DestinationProtocol) -> Mapping[str, object]:
         from bsti_submit import attestation as attesting
@@ -308,13 +322,13 @@ class CaseRun:
         from bsti_submit.pipeline.submission import release_of
 
         release = release_of(earlier, destination.identity())
-        if earlier.attestation:
-            document: Mapping[str, object] = json.loads(earlier.attestation)
-            attesting.check(document, release)
-            return document
         if self.attestation is not None:
             attesting.check(self.attestation, release)
             return self.attestation
+        if earlier.attestation and (earlier.destination, earlier.registry) == (self.to, destination.origin):
+            document: Mapping[str, object] = json.loads(earlier.attestation)
+            attesting.check(document, release)
+            return document
         if self.person is None:
             self._require_attestation()
             raise AssertionError
@@ -329,11 +343,13 @@ class CaseRun:
         emit: Callable[[Event], None],
         built: Built | None,
     ) -> None:
+        from bsti_submit.cli import wiring
         from bsti_submit.pipeline.case import deliver
         from bsti_submit.pipeline.submission import release
 
-        release(outbox, case_id, document, self.to)
-        receipt = deliver(outbox, case_id, destination, emit)
+        release(outbox, case_id, document, self.to, destination)
+        with wiring.last_check(self.settings) as last_check:
+            receipt = deliver(outbox, case_id, destination, last_check, emit)
         self._tell(receipt, outbox, case_id, built)
 
     def _tell(self, receipt: Receipt, outbox: Outbox, case_id: str, built: Built | None) -> None:

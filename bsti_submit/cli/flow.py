@@ -119,6 +119,23 @@ def require_told_apart(prepared: Prepared, person: Person | None) -> None:
     )
 
 
+def require_plain_destination(prepared: Prepared, to: str) -> None:
+    """See that a folder to copy to does not name the patient: the outbox keeps where a case went.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    from bsti_submit.deid.certify import names_patient
+
+    if to != "registry" and names_patient(prepared.identity.matcher(), to.removeprefix("dir:")):
+        raise InputError(
+            "The name of the folder to copy to holds something that may identify the patient, and it would be kept.",
+            hint="Give a folder with another name.",
+        )
+
+
 def work_for(prepared: Prepared, key: SiteKey, decided: DecisionStore, *, compress: bool = True) -> Work:
     """Return the stream for a surveyed source."""
     return Work(prepared.source, prepared.identity, prepared.profile, key, decided, compress=compress)

@@ -123,13 +123,18 @@ def _round(
             write(f"{sent.case_id}  not delivered: {sent.error.message if sent.error else ''}")
 
     with contextlib.ExitStack() as opened:
+        last_check = opened.enter_context(wiring.last_check(settings))
 
         @functools.cache
         def destination_for(name: str) -> Destination:
             return opened.enter_context(wiring.destination(settings, name, pace))
 
         results = send_all(
-            outbox, destination_for, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes")), told
+            outbox,
+            destination_for,
+            last_check,
+            lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes")),
+            told,
         )
     return [sent.error for sent in results if sent.error is not None]
 

@@ -226,17 +226,16 @@ class Person:
             while server.wait(1.0) is None:
                 pass
 
-    def metrics(self, context: Context, outbox: Outbox | None, study_set: str) -> ClinicalRecord:
-        """Hold the clinical dialogue, keeping the de-identified answers as they come."""
+    def metrics(self, context: Context, outbox: Outbox, study_set: str, *, keeping: bool) -> ClinicalRecord:
+        """Hold the clinical dialogue, from the answers that are kept, and keep new ones as they come unless told not to."""
         from bsti_submit.clinical.sources.prompt import ask
 
         draft: Mapping[str, object] | None = None
-        if outbox is not None and (kept := outbox.draft(study_set)) is not None:
+        if (kept := outbox.draft(study_set)) is not None:
             draft = json.loads(kept, parse_float=Decimal)
 
         def keep(answers: Mapping[str, object]) -> None:
-            if outbox is not None:
-                outbox.save_draft(study_set, json.dumps(answers, default=float).encode())
+            outbox.save_draft(study_set, json.dumps(answers, default=float).encode())
 
         self.say()
         return ask(
@@ -244,7 +243,7 @@ class Person:
             context,
             draft=draft,
             read_line=self.ask,
-            keep=keep if outbox else None,
+            keep=keep if keeping else None,
             take_prefilled=self._take_prefilled,
         )
 

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING
 from bsti_submit.cli import flow, output, wiring
 from bsti_submit.errors import BstiError, ExitCode
 from bsti_submit.model import Outcome, Reason, new_case_id
-from bsti_submit.outbox import State
 from bsti_submit.pipeline.case import CaseHeldError, build, counted_shipment
+from bsti_submit.pipeline.known import Course, RefusedBeforeError, WithdrawnError, course
 from bsti_submit.pipeline.prepared import prepare
-from bsti_submit.pipeline.submission import (
-    build_and_keep,
-    has_record,
-    is_done,
-    require_same_record,
-)
+from bsti_submit.pipeline.submission import build_and_keep
 from bsti_submit.printable import printable
 from bsti_submit.receipt import Receipt
 from bsti_submit.report.rows import RowOutcome, RowReport
@@ -88,15 +83,13 @@ class RowPreparer:
                 chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)
                 # Until here nobody can say whether the reference holds a name, or is of the same patient at all.
                 report = replace(report, local_ref=printable(row.local_ref).strip())
+                flow.require_plain_destination(prepared, self.to)
                 tag = prepared.tag(chosen.numbers)
                 if (first := claim(tag, row.number)) != row.number:
                     return _duplicate(report, first)
                 if self.outbox is None:
                     return self._counted(report, prepared, chosen, record, emit)
-                earlier = self.outbox.find(tag)
-                if earlier is not None and (known := self._known(report, earlier, record)) is not None:
-                    return known
-                return self._kept(report, prepared, chosen, record, earlier, tag, emit)
+                return self._kept(report, prepared, chosen, record, tag, emit)
         except CaseHeldError as error:
             return report.failed(error, hint=_advice(error))
         except BstiError as error:
@@ -104,61 +97,49 @@ class RowPreparer:
         except Exception as fault:  # noqa: BLE001 - a fault in one row stops no other, and its text may hold a value
             return faulted(report, fault)
 
-    def _known(self, report: RowReport, earlier: OutboxCase, record: ClinicalRecord) -> RowReport | None:
-        """Return what there is to say of a case that an earlier run made; None if a new one is to be made."""
-        report = of_case(report, earlier)
-        if earlier.state is State.WITHDRAWN:
-            return replace(
-                report,
-                outcome=RowOutcome.WITHDRAWN,
-                message="This case was taken back, so a batch does not send it again.",
-                hint="Take the row out of the manifest; or send it knowingly: bsti-submit case PATH --again.",
-            )
-        if earlier.state is State.REFUSED:
-            if not has_record(earlier, record):
-                return None
-            return replace(
-                report,
-                outcome=RowOutcome.REFUSED,
-                exit_code=ExitCode.REFUSED,
-                message="The registry refused this case before, and nothing about it has changed.",
-                hint=f"Correct the row; or try it once more after bsti-submit outbox drop {earlier.case_id}.",
-            )
-        require_same_record(earlier, record)
-        if is_done(earlier, self.to):
-            return replace(
-                report,
-                outcome=RowOutcome.SENT_BEFORE,
-                receipt_id=Receipt.parse(earlier.receipt).id,
-                message="It was sent by an earlier run.",
-            )
-        return report
-
     def _kept(
         self,
         report: RowReport,
         prepared: Prepared,
         chosen: Chosen,
         record: ClinicalRecord,
-        earlier: OutboxCase | None,
         tag: str,
         emit: Callable[[Event], None],
     ) -> RowReport:
+        """See that the row's case is in the outbox, or say what became of the case that an earlier run made."""
         assert self.outbox is not None  # noqa: S101 - for the type checker; a dry run does not come here
-        flow.require_told_apart(prepared, None)
         with wiring.decisions(self.settings) as decided:
+            work = flow.work_for(prepared, self.key, decided)
+            choices = chosen.choices(frozenset())
+            earlier = self.outbox.find(tag)
+            try:
+                todo = course(earlier, record, lambda: prepared.origin_today(choices, work), to=self.to)
+            except (WithdrawnError, RefusedBeforeError) as error:
+                assert earlier is not None  # noqa: S101 - for the type checker
+                return _closed(of_case(report, earlier), error)
+            if earlier is not None and todo is Course.SENT_BEFORE:
+                return replace(
+                    of_case(report, earlier),
+                    outcome=RowOutcome.SENT_BEFORE,
+                    receipt_id=Receipt.parse(earlier.receipt).id,
+                    message="It was sent by an earlier run.",
+                )
+            if earlier is not None and todo is Course.GO_ON:
+                return of_case(report, earlier)
+            flow.require_told_apart(prepared, None)
             built = build_and_keep(
                 self.outbox,
                 tag,
                 prepared,
-                flow.work_for(prepared, self.key, decided),
-                chosen.choices(frozenset()),
+                work,
+                choices,
                 chosen.index,
                 record,
                 self.key,
                 emit,
                 flow.contributor(self.settings),
                 after=earlier,
+                anew=todo is Course.REBUILD,
             )
         return of_case(report, self.outbox.get(built.package.case_id))
 
@@ -174,7 +155,9 @@ class RowPreparer:
         with wiring.decisions(self.settings) as decided, CountingDestination() as destination:
             work = flow.work_for(prepared, self.key, decided)
             choices = chosen.choices(frozenset())
-            built = build(prepared, work, choices, chosen.index, record, new_case_id(), None, self.key, emit)
+            contributor = flow.contributor(self.settings)
+            case_id = new_case_id()
+            built = build(prepared, work, choices, chosen.index, record, case_id, None, self.key, emit, contributor)
             destination.deliver(counted_shipment(built, {}), lambda _done, _total: None, lambda _url: None)
         return replace(
             report,
@@ -194,6 +177,24 @@ def of_case(report: RowReport, case: OutboxCase) -> RowReport:
         objects=case.objects,
         size=case.size,
         package_sha256=case.package_sha256,
+    )
+
+
+def _closed(report: RowReport, error: WithdrawnError | RefusedBeforeError) -> RowReport:
+    """Return the report of a row whose case was taken back or refused: a batch does not send it again."""
+    if isinstance(error, WithdrawnError):
+        return replace(
+            report,
+            outcome=RowOutcome.WITHDRAWN,
+            message="This case was taken back, so a batch does not send it again.",
+            hint="Take the row out of the manifest; or send it knowingly: bsti-submit case PATH --again.",
+        )
+    return replace(
+        report,
+        outcome=RowOutcome.REFUSED,
+        exit_code=ExitCode.REFUSED,
+        message="The registry refused this case before, and nothing about it has changed.",
+        hint=f"Correct the row; or try it once more after bsti-submit outbox drop {report.case_id}.",
     )
 
 

@@ -112,11 +112,12 @@ class RowSender:
             raise self._failure
         case = self._outbox.get(case_id)
         attesting.check(self._attestation, release_of(case, self._identity(), self._manifest_sha256))
-        release(self._outbox, case_id, self._attestation, self._to)
+        self._wait_for_another_sender()
+        release(self._outbox, case_id, self._attestation, self._to, self._destination())
         if is_pause and self._failure is not None:
             raise self._failure
-        self._wait_for_another_sender()
-        return deliver(self._outbox, case_id, self._destination(), emit)
+        with wiring.last_check(self._settings) as last_check:
+            return deliver(self._outbox, case_id, self._destination(), last_check, emit)
 
     def _wait_for_another_sender(self) -> None:
         """Let a case that somebody sends by hand at this moment go first."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.pipeline.exclusion import ExclusionList
+    from bsti_submit.pipeline.last_check import ApprovalStands
     from bsti_submit.pipeline.verdicts import Verdicts
     from bsti_submit.settings import Settings
     from bsti_submit.transport.destinations.registry import RegistryDestination
@@ -162,6 +163,15 @@ def decisions(settings: Settings) -> DecisionStore:
     from bsti_submit.deid.pixels.decisions import DecisionStore
 
     return DecisionStore(settings.home / "decisions.sqlite")
+
+
+@contextmanager
+def last_check(settings: Settings) -> Iterator[ApprovalStands]:
+    """Return what the sender asks about each approved case."""
+    from bsti_submit.pipeline.last_check import ApprovalStands
+
+    with decisions(settings) as decided:
+        yield ApprovalStands(decided)
 
 
 @contextmanager
@@ -300,6 +310,13 @@ def destination(settings: Settings, to: str, pace: Pace | None = None) -> Destin
     if kind == "dir" and colon and folder:
         from bsti_submit.transport.destinations.dir import DirDestination
 
+        try:
+            folder.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(
+                "The name of the folder to copy to cannot be written down.",
+                hint="Give a folder whose name is plain text (UTF-8).",
+            ) from None
         return DirDestination(Path(folder))
     raise InputError("The destination must be registry or dir:FOLDER.")
 

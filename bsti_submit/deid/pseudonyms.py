@@ -141,9 +141,29 @@ def random_scope() -> PatientScope:
     return PatientScope(key, key.derive(b"patient"), key.derive(b"date"), linked=False)
 
 
-def study_set_tag(key: SiteKey, study_uids: Iterable[Identified[str]]) -> str:
-    """Return the tag by which the outbox knows a set of studies again: 64 hexadecimal digits, keyed."""
-    return key.derive(b"study set", *(uid.encode() for uid in sorted({uid.reveal() for uid in study_uids}))).hex()
+def patient_mark(key: SiteKey, issuer: Identified[str], patient_id: Identified[str], name: Identified[str]) -> bytes:
+    """Return the keyed mark of a patient in a `study_set_tag`.
+
+    Where the id tells nobody apart the name goes in as well: the mark knows the same studies again on this machine, and
+    links nothing else.
+    """
+    identifier = normalised_id(patient_id.reveal())
+    told = (normalised_id(name.reveal()).encode(),) if is_weak(identifier) else ()
+    return key.derive(b"patient of studies", normalised_id(issuer.reveal()).encode(), identifier.encode(), *told)
+
+
+def study_set_tag(key: SiteKey, patients: Iterable[bytes], study_uids: Iterable[Identified[str]]) -> str:
+    """Return the tag by which the outbox knows a patient's studies again: 64 hexadecimal digits, keyed.
+
+    Study UIDs alone would not do: two patients can come with the same one, by a copied or a hand-made header.
+    """
+    studies = sorted({uid.reveal() for uid in study_uids})
+    return key.derive(b"study set", _prefixed(*sorted(set(patients))), *(uid.encode() for uid in studies)).hex()
+
+
+def image_set_digest(key: SiteKey, instance_uids: Iterable[Identified[str]]) -> str:
+    """Return the keyed digest of a set of images by their SOP Instance UIDs, in hexadecimal."""
+    return key.derive(b"image set", *(uid.encode() for uid in sorted({uid.reveal() for uid in instance_uids}))).hex()
 
 
 def _prefixed(*parts: bytes) -> bytes:

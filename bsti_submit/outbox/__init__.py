@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bsti_submit.outbox.case import UNDELIVERED, OutboxCase, State
 from bsti_submit.outbox.disk import is_network_share
+from bsti_submit.outbox.origin import Origin
 from bsti_submit.outbox.store import Outbox
 
-__all__ = ["UNDELIVERED", "Outbox", "OutboxCase", "State", "is_network_share"]
+__all__ = ["UNDELIVERED", "Origin", "Outbox", "OutboxCase", "State", "is_network_share"]

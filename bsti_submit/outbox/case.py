@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from bsti_submit.outbox.origin import Origin
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,6 +23,13 @@ class State(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    UNKNOWN = "unknown"
+    """Anything else in the database, such as the state of a newer version: shown, and otherwise left alone."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> State:
+        del value
+        return cls.UNKNOWN
 
 
 UNDELIVERED: Final = (State.DRAFT, State.PACKAGED, State.READY, State.SENDING)
@@ -33,7 +42,8 @@ class OutboxCase:
     """One case as the outbox knows it.
 
     ``path`` is its package, which is gone once a signed receipt is stored. ``upload_url`` is a secret: whoever
-    has it and a token can write there.
+    has it and a token can write there. ``registry`` is the origin of the registry that it was approved for; empty for a
+    folder.
     """
 
     number: int
@@ -41,6 +51,7 @@ class OutboxCase:
     study_set: str
     state: State
     destination: str
+    registry: str
     package_sha256: str
     manifest_sha256: str
     size: int
@@ -51,6 +62,7 @@ class OutboxCase:
     contributor: bytes = field(repr=False)
     upload_url: str = field(repr=False)
     receipt: bytes = field(repr=False)
+    origin: Origin = field(repr=False)
     created: str
     path: Path = field(repr=False)
 

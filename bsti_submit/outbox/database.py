@@ -12,7 +12,7 @@ from typing import Final
 from bsti_submit.errors import BstiError, NotDeliveredError, SettingsError
 from bsti_submit.outbox.journal import SCHEMA as JOURNAL
 
-VERSION: Final = 1
+VERSION: Final = 2
 LOCAL: Final = "Set BSTI_HOME to a folder on a local disk that you can write to."
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS cases (
@@ -31,7 +31,9 @@ CREATE TABLE IF NOT EXISTS cases (
   contributor BLOB NOT NULL DEFAULT x'',
   upload_url TEXT NOT NULL DEFAULT '',
   receipt BLOB NOT NULL DEFAULT x'',
-  created TEXT NOT NULL
+  created TEXT NOT NULL,
+  registry TEXT NOT NULL DEFAULT '',
+  origin TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS by_study_set ON cases (study_set);
 CREATE TABLE IF NOT EXISTS events (
@@ -47,6 +49,10 @@ CREATE TABLE IF NOT EXISTS receipts (
 );
 CREATE TABLE IF NOT EXISTS drafts (study_set TEXT PRIMARY KEY, answers BLOB NOT NULL, at TEXT NOT NULL);
 """
+
+
+_ADDED: Final = ("registry", "origin")
+"""Columns of `cases` that version 1 did not have."""
 
 
 class DamagedError(Exception):
@@ -76,6 +82,7 @@ def connected(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous=FULL")
         _require_sound(database)
         database.executescript(_SCHEMA + JOURNAL)
+        _complete(database)
         database.execute(f"PRAGMA user_version={VERSION}")
     except sqlite3.Error as fault:
         database.close()
@@ -92,6 +99,14 @@ def _require_sound(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise SettingsError("The outbox was made by a newer version.", hint="Update bsti-submit on this machine.")
+
+
+def _complete(database: sqlite3.Connection) -> None:
+    """Bring the table of an earlier version up to date."""
+    known = {str(row[1]) for row in database.execute("PRAGMA table_info(cases)")}
+    for name in _ADDED:
+        if name not in known:
+            database.execute(f"ALTER TABLE cases ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
 
 
 def _meaning(fault: sqlite3.Error) -> BstiError | DamagedError:

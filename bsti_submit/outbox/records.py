@@ -53,6 +53,8 @@ class Record:
     contributor: bytes
     receipt: bytes
     created: str
+    registry: str
+    origin: str
     receipts: tuple[bytes, ...]
 
 
@@ -75,6 +77,7 @@ class Records:
         """
         document: dict[str, object] = {name: getattr(case, name) for name in _PLAIN}
         document |= {name: getattr(case, name).decode("utf-8") for name in _TEXTS}
+        document |= {"registry": case.registry, "origin": case.origin.text()}
         document |= {"state": str(case.state), "receipts": [receipt.decode("utf-8") for receipt in receipts]}
         data = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         write_whole(self._folder / f"{case.case_id}.json", data.encode())
@@ -95,6 +98,8 @@ class Records:
                 found.append(
                     Record(
                         state=State(document["state"]),
+                        registry=str(document.get("registry", "")),
+                        origin=str(document.get("origin", "")),
                         receipts=tuple(receipt.encode() for receipt in document["receipts"]),
                         **{name: document[name] for name in _PLAIN},
                         **{name: document[name].encode() for name in _TEXTS},

@@ -13,6 +13,7 @@ from bsti_submit.model import normalise_case_id
 from bsti_submit.outbox.case import OutboxCase, State
 from bsti_submit.outbox.database import LOCAL
 from bsti_submit.outbox.journal import Journal
+from bsti_submit.outbox.origin import Origin
 from bsti_submit.outbox.records import COLUMNS, Record
 
 if TYPE_CHECKING:
@@ -115,13 +116,14 @@ class Rows:
     def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
         columns = (
             "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects,"
-            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created"
+            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created, registry, origin"
         )
         query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
         found = []
         for row in self._rows(query, values):
             named = dict(zip(columns.split(", "), row, strict=True))
             named["state"] = State(named["state"])
+            named["origin"] = Origin.parse(named["origin"])
             found.append(OutboxCase(**named, path=self._packages / f"{named['case_id']}.zip"))
         return tuple(found)
 

@@ -21,6 +21,7 @@ from bsti_submit.outbox.case import HAS_PACKAGE, UNDELIVERED, OutboxCase, State
 from bsti_submit.outbox.database import LOCAL, DamagedError, connected, put_aside
 from bsti_submit.outbox.disk import is_network_share, sync_folder
 from bsti_submit.outbox.locks import Locks
+from bsti_submit.outbox.origin import Origin
 from bsti_submit.outbox.records import Records
 from bsti_submit.outbox.rows import FULL, Rows, no_case, now, restore
 
@@ -96,10 +97,10 @@ class Outbox(Rows):
             staged = self._staging / case.path.name
             if case.state is State.WITHDRAWN or (case.state is State.DELIVERED and case.is_signed_for):
                 _remove(case.path)
-            elif case.state in HAS_PACKAGE and not case.path.exists():
-                if staged.exists() and file_sha256(staged) == case.package_sha256:
+            elif case.state in HAS_PACKAGE and (staged.exists() or not case.path.exists()):
+                if _is_package(staged, case):
                     self._move_in(staged, case.path)
-                else:
+                elif not case.path.exists():
                     self._set(case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
@@ -210,8 +211,17 @@ class Outbox(Rows):
         """Return where to build a package."""
         return self._staging / f"{case_id}.zip"
 
-    def store(self, package: Package, case_json: bytes, clinical_json: bytes, contributor: bytes = b"") -> None:
+    def store(
+        self,
+        package: Package,
+        case_json: bytes,
+        clinical_json: bytes,
+        contributor: bytes = b"",
+        origin: Origin = Origin(),  # noqa: B008 - it cannot be changed
+    ) -> None:
         """Take in a finished package, which was built at `staging`. It then waits for approval.
+
+        It takes the place of one of the same case that nobody approved yet.
 
         Raises
         ------
@@ -227,7 +237,7 @@ class Outbox(Rows):
                 with self._transaction():
                     done = self._database.execute(
                         "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?,"
-                        " objects = ?, case_json = ?, clinical_json = ?, contributor = ?,"
+                        " objects = ?, case_json = ?, clinical_json = ?, contributor = ?, origin = ?,"
                         " attestation = x'', upload_url = ''"
                         " WHERE case_id = ? AND state IN ('draft', 'packaged')",
                         (
@@ -239,6 +249,7 @@ class Outbox(Rows):
                             case_json,
                             clinical_json,
                             contributor,
+                            origin.text(),
                             package.case_id,
                         ),
                     )
@@ -256,8 +267,15 @@ class Outbox(Rows):
         sync_folder(path.parent)
         sync_folder(staged.parent)
 
-    def approve(self, case_id: str, attestation: bytes, destination: str) -> None:
+    def approve(self, case_id: str, attestation: bytes, destination: str, registry: str = "") -> None:
         """Release a package for sending, under an attestation.
+
+        Parameters
+        ----------
+        destination
+            As ``--to`` names it.
+        registry
+            The origin of the registry that it is approved for; empty for a folder.
 
         Raises
         ------
@@ -267,21 +285,29 @@ class Outbox(Rows):
             If the case is not one that waits.
         """
         case = self.get(case_id)
+        same = (case.attestation, case.destination, case.registry) == (attestation, destination, registry)
+        if same and case.state in {State.READY, State.SENDING}:
+            return
         if case.state is State.SENDING:
             # A sender was interrupted, unless it is at work this moment: then the lock is not free.
-            if (case.attestation, case.destination) == (attestation, destination):
-                return
             with self.holding(case_id):
-                self._approve(self.get(case_id), attestation, destination)
+                self._approve(self.get(case_id), attestation, destination, registry)
             return
-        self._approve(case, attestation, destination)
+        self._approve(case, attestation, destination, registry)
 
-    def _approve(self, case: OutboxCase, attestation: bytes, destination: str) -> None:
+    def _approve(self, case: OutboxCase, attestation: bytes, destination: str, registry: str) -> None:
         unsigned = case.state is State.DELIVERED and not case.is_signed_for
         if case.state not in {State.PACKAGED, State.READY, State.SENDING, State.REFUSED} and not unsigned:
             raise InputError(f"That case is {case.state}, so there is nothing to approve.")
         _require_tied(attestation, case)
-        self._set(case.case_id, "approved", state=State.READY, attestation=attestation, destination=destination)
+        self._set(
+            case.case_id,
+            "approved",
+            state=State.READY,
+            attestation=attestation,
+            destination=destination,
+            registry=registry,
+        )
         self._keep(case.case_id)
 
     def mark_sending(self, case_id: str) -> None:
@@ -296,20 +322,32 @@ class Outbox(Rows):
         NotDeliveredError
             If it cannot be written down, in the outbox or in the audit log.
         """
-        case = self.get(case_id)
-        if case.state in {State.DRAFT, State.PACKAGED} or not case.attestation:
-            raise ApprovalError(
-                "That case was not approved yet, so it is not sent.",
-                hint=f"Type: bsti-submit approve {case_id}",
-            )
-        if case.state not in {State.READY, State.SENDING}:
-            raise InputError(f"That case is {case.state}, so it is not sent again.")
-        _require_tied(case.attestation, case)
+        self.require_released(self.get(case_id))
         self._set(case_id, "sending", state=State.SENDING)
         try:
             self._journal.catch_up()  # what cannot be logged is not sent
         except sqlite3.Error:
             raise NotDeliveredError("The outbox cannot be written to.", hint=FULL) from None
+
+    @staticmethod
+    def require_released(case: OutboxCase) -> None:
+        """See that a case is approved and waits.
+
+        Raises
+        ------
+        ApprovalError
+            If nobody approved it, or the approval is for another package.
+        InputError
+            If it was delivered, refused or withdrawn already.
+        """
+        if case.state in {State.DRAFT, State.PACKAGED} or not case.attestation:
+            raise ApprovalError(
+                "That case was not approved yet, so it is not sent.",
+                hint=f"Type: bsti-submit approve {case.case_id}",
+            )
+        if case.state not in {State.READY, State.SENDING}:
+            raise InputError(f"That case is {case.state}, so it is not sent again.")
+        _require_tied(case.attestation, case)
 
     def note(self, case_id: str, what: str) -> None:
         """Append an event; a fixed text without any value."""
@@ -358,7 +396,7 @@ class Outbox(Rows):
             case = self.get(case_id)
             if case.state not in {*UNDELIVERED, State.REFUSED}:
                 raise InputError(
-                    "That case was delivered, so it is not dropped.",
+                    f"That case is {case.state}, so it is not dropped.",
                     hint=f"Take it back with: bsti-submit withdraw {case_id}",
                 )
             with self._transaction():
@@ -395,6 +433,14 @@ def _require_tied(attestation: bytes, case: OutboxCase) -> None:
             "The approval is for another package, so it is void.",
             hint=f"Look at this one and approve it: bsti-submit approve {case.case_id}",
         )
+
+
+def _is_package(path: Path, case: OutboxCase) -> bool:
+    """Whether a file is the package that a case names; it is read only if it has the right size."""
+    try:
+        return path.stat().st_size == case.size and file_sha256(path) == case.package_sha256
+    except OSError:
+        return False
 
 
 def _remove(path: Path) -> None:

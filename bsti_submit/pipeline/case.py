@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from bsti_submit.bundle import Package
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.deid.pseudonyms import SiteKey
-    from bsti_submit.outbox import Outbox
+    from bsti_submit.outbox import Origin, Outbox
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
     from bsti_submit.receipt import Receipt
     from bsti_submit.report.events import Event
     from bsti_submit.transport.interface import Destination
+    from bsti_submit.transport.send import LastCheck
 
 
 class CaseHeldError(HeldError):
@@ -65,6 +66,8 @@ class Built:
     package: Package
     case_json: bytes
     clinical_json: bytes
+    contributor: bytes = field(repr=False)
+    origin: Origin = field(repr=False)
     reports: tuple[InstanceReport, ...]
     members: tuple[tuple[Certified, str], ...] = field(repr=False)
 
@@ -86,6 +89,7 @@ def build(
     path: Path | None,
     key: SiteKey,
     emit: Callable[[Event], None],
+    contributor: bytes = b"",
 ) -> Built:
     """De-identify, certify and package a case.
 
@@ -97,6 +101,8 @@ def build(
         The clinical record; None for a check without one, which then packages an empty record.
     path
         Where the package is written; None to count the very same bytes.
+    contributor
+        Whom the site wants credited: it goes beside the package, so it is searched like the records in it.
 
     Raises
     ------
@@ -125,9 +131,17 @@ def build(
                     f"The final check found something in {name} that may identify the patient.",
                     hint="Write the indication in other words." if name == "clinical.json" else "",
                 )
+        if work.gate.check_credit(contributor):
+            raise HeldError(
+                "The final check found something in the contributor's credit that may identify the patient.",
+                hint="Correct [contributor] in the site file. If a contributor only shares a name with this patient, let the "
+                "organisation be credited for this case.",
+            )
         package = writer.finish(case_json, clinical_json)
     emit(Packaged(case_id, package.objects, package.size, package.sha256))
-    return Built(package, case_json, clinical_json, done, tuple(writer.names))
+    gone = {certified.ref for certified, _ in writer.names}
+    origin = prepared.origin([instance for instance in selection.instances if instance.ref in gone], work)
+    return Built(package, case_json, clinical_json, contributor, origin, done, tuple(writer.names))
 
 
 def _case_record(
@@ -197,21 +211,29 @@ def counted_shipment(built: Built, attestation: Mapping[str, object]) -> Shipmen
         clinical=json.loads(built.clinical_json),
         case=json.loads(built.case_json),
         attestation=attestation,
+        contributor=json.loads(built.contributor) if built.contributor else {},
     )
 
 
-def deliver(outbox: Outbox, case_id: str, destination: Destination, emit: Callable[[Event], None]) -> Receipt:
+def deliver(
+    outbox: Outbox,
+    case_id: str,
+    destination: Destination,
+    last_check: LastCheck,
+    emit: Callable[[Event], None],
+) -> Receipt:
     """Send one approved case and store its receipt.
 
     Raises
     ------
     ApprovalError, HeldError
-        If nobody approved it, or the package on the disk is not the one that was approved.
+        If nobody approved it, the approval does not hold any more, or the package on the disk is not the one that was
+        approved.
     NotDeliveredError, RefusedError, SettingsError
         As the destination says; the case stays in the outbox.
     """
     receipt = send_case(
-        outbox, case_id, destination, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes"))
+        outbox, case_id, destination, last_check, lambda done, total: emit(Progress(Step.UPLOAD, done, total, "bytes"))
     )
     emit(Delivered(case_id, receipt.id))
     return receipt

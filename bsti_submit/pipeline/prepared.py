@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.facts import Context, StudyFact, build_context
 from bsti_submit.deid.pixels.anatomy import Coverage, coverage
-from bsti_submit.deid.pseudonyms import study_set_tag
+from bsti_submit.deid.pseudonyms import image_set_digest, study_set_tag
 from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
 from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Outcome, Reason, Rejection
+from bsti_submit.outbox import Origin
 from bsti_submit.pipeline.earlier import EarlierCases
 from bsti_submit.pipeline.stream import Identity
 from bsti_submit.report.events import Progress, Step
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bsti_submit.intake.studies import Study
     from bsti_submit.intake.survey import Survey
     from bsti_submit.outbox import Outbox
+    from bsti_submit.pipeline.stream import Work
     from bsti_submit.report.events import Event
 
 
@@ -102,8 +104,26 @@ class Prepared:
         )
 
     def tag(self, numbers: Collection[int]) -> str:
-        """Return the keyed tag by which the outbox knows these studies again."""
-        return study_set_tag(self._key, [self.study(number).uid for number in numbers])
+        """Return the keyed tag by which the outbox knows these studies of this patient again."""
+        studies = [self.study(number) for number in numbers]
+        patients = {self.identity.mark(instance) for study in studies for instance in study.instances}
+        return study_set_tag(self._key, patients, [study.uid for study in studies])
+
+    def origin(self, instances: Collection[SurveyedInstance], work: Work) -> Origin:
+        """Return what a package of some instances is made of and under, after they went through the work."""
+        profile = self.profile
+        rules = (profile.name, profile.version, profile.recipe_sha256)
+        pictures = {work.cleared[instance.ref] for instance in instances if instance.ref in work.cleared}
+        return Origin(
+            self._key.derive(b"rules", *(rule.encode() for rule in rules)).hex(),
+            image_set_digest(self._key, [instance.instance_uid for instance in instances]),
+            len(instances),
+            tuple(sorted(pictures)),
+        )
+
+    def origin_today(self, choices: Choices, work: Work) -> Origin:
+        """Return what a package would be made of now, by the choices and by what was decided about pictures."""
+        return self.origin([found for found in self.select(choices).instances if work.goes(found)], work)
 
     def require_one_patient(self) -> None:
         """Stop where a folder holds more than one patient.

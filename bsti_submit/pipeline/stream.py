@@ -14,7 +14,7 @@ from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.picture import picture_digest
 from bsti_submit.deid.pixels.recode import JPEG_LS_LOSSLESS, decode_samples, encode_frames
 from bsti_submit.deid.pixels.screen import screen
-from bsti_submit.deid.pseudonyms import WeakPatientId, patient_scope, random_scope
+from bsti_submit.deid.pseudonyms import WeakPatientId, patient_mark, patient_scope, random_scope
 from bsti_submit.deid.staged import EncapsulatedPixels, NativePixels, Refusal
 from bsti_submit.deid.words import KnownWords
 from bsti_submit.identifiers import Strength, find_identifiers
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bsti_submit.deid.certify import Matcher
     from bsti_submit.deid.pixels.decisions import DecisionStore
+    from bsti_submit.deid.pixels.screen import Screening
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
     from bsti_submit.deid.staged import Staged
@@ -94,6 +95,10 @@ class Identity:
             return True
         return False
 
+    def mark(self, instance: SurveyedInstance) -> bytes:
+        """Return the keyed mark of an instance's patient, by which the outbox tells patients apart."""
+        return patient_mark(self._key, instance.issuer, instance.patient_id, instance.patient_name)
+
     def _linked(self, instance: SurveyedInstance) -> PatientScope:
         person = (instance.issuer, instance.patient_id, instance.issuer)
         if person not in self._scopes:
@@ -136,6 +141,8 @@ class Work:
         self._compress = compress
         self._engine = Engine(profile)
         self._gate: Gate | None = None
+        self.cleared: dict[InstanceRef, str] = {}
+        """The digests of the pictures that went on because a person had cleared them."""
 
     @property
     def gate(self) -> Gate:
@@ -176,7 +183,7 @@ class Work:
         staged = self.stage(instance)
         if isinstance(staged, Rejection):
             return staged
-        screening = screen(instance, self.verdict(staged) if screen(instance).reason is not None else None)
+        screening = self._screened(instance, staged)
         if screening.reason is not None:
             outcome = Outcome.LEFT_OUT if screening.reason is Reason.LEFT_OUT_BY_PERSON else Outcome.HELD
             return Rejection(instance.ref, instance.sop_class_uid, outcome, screening.reason)
@@ -185,6 +192,30 @@ class Work:
         if self._compress:
             staged = compressed(staged)
         return self.gate.certify(instance.ref, staged.payload())
+
+    def goes(self, instance: SurveyedInstance) -> bool:
+        """Whether an instance is to go by what was decided about its picture until now; nothing is certified.
+
+        A picture that nobody has looked at yet is to go: it is no reason to overlook that it is there.
+        """
+        if screen(instance).reason is None:
+            return True
+        staged = self.stage(instance)
+        return not isinstance(staged, Rejection) and self._screened(instance, staged).reason in {
+            None,
+            Reason.NOT_LOOKED_AT,
+        }
+
+    def _screened(self, instance: SurveyedInstance, staged: Staged) -> Screening:
+        """Screen an instance, and note the picture if it goes on because a person cleared it."""
+        self.cleared.pop(instance.ref, None)
+        if screen(instance).reason is None:
+            return screen(instance)
+        digest = self.digest(staged)
+        screening = screen(instance, self._verdict(digest))
+        if screening.examined and screening.reason is None and digest is not None:
+            self.cleared[instance.ref] = digest
+        return screening
 
     def stage(self, instance: SurveyedInstance) -> Staged | Rejection:
         """De-identify one instance, without certifying it: for the final check, or for a person to look at."""
@@ -199,10 +230,10 @@ class Work:
 
     def verdict(self, staged: Staged) -> Verdict | None:
         """Return what a person decided about exactly this picture."""
-        if self._decisions is None:
-            return None
-        digest = self.digest(staged)
-        return None if digest is None else self._decisions.verdict(digest)
+        return self._verdict(self.digest(staged) if self._decisions is not None else None)
+
+    def _verdict(self, digest: str | None) -> Verdict | None:
+        return None if digest is None or self._decisions is None else self._decisions.verdict(digest)
 
     def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None) -> None:
         """Keep or take back what a person decided about a picture."""

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bsti_submit.attestation import Release
-from bsti_submit.errors import InputError, NotDeliveredError
+from bsti_submit.errors import NotDeliveredError
 from bsti_submit.outbox import State
 from bsti_submit.pipeline.case import build
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
     from bsti_submit.report.events import Event
+    from bsti_submit.transport.interface import Destination
 
 
 def build_and_keep(
@@ -38,6 +39,7 @@ def build_and_keep(
     contributor: bytes = b"",
     *,
     after: OutboxCase | None = None,
+    anew: bool = False,
 ) -> Built:
     """Build the package of some studies and keep it in the outbox, where it waits for approval.
 
@@ -47,6 +49,8 @@ def build_and_keep(
         The keyed tag of the studies: a run that was stopped goes on with the case id that it had.
     after
         The newest case of these studies when it was decided to build another.
+    anew
+        Whether the package of that case is made anew, in its place; the old one stays until the new one is whole.
 
     Raises
     ------
@@ -59,14 +63,22 @@ def build_and_keep(
     """
     with outbox.building(tag):
         newest = outbox.find(tag)
-        if newest is not None and (after is None or newest.case_id != after.case_id):
+        seen = (after.case_id, after.package_sha256) if after is not None else None
+        if newest is not None and (newest.case_id, newest.package_sha256) != seen:
             raise NotDeliveredError(
                 f"Another run has just made case {newest.case_id} of these very studies.",
                 hint="Give the same command again; it goes on with that case.",
             )
-        case_id = outbox.reserve(tag)
-        built = build(prepared, work, choices, index, record, case_id, outbox.staging(case_id), key, emit)
-        outbox.store(built.package, built.case_json, built.clinical_json, contributor=contributor)
+        case_id = newest.case_id if anew and newest is not None else outbox.reserve(tag)
+        path = outbox.staging(case_id)
+        built = build(prepared, work, choices, index, record, case_id, path, key, emit, contributor)
+        outbox.store(
+            built.package,
+            built.case_json,
+            built.clinical_json,
+            contributor=contributor,
+            origin=built.origin,
+        )
     outbox.forget_draft(tag)
     return built
 
@@ -74,28 +86,6 @@ def build_and_keep(
 def has_record(case: OutboxCase, record: ClinicalRecord | None) -> bool:
     """Whether a case was packaged with this clinical record; None stands for whichever it was."""
     return record is None or record.canonical_json() == case.clinical_json
-
-
-def require_same_record(case: OutboxCase, record: ClinicalRecord | None) -> None:
-    """Stop where the same studies now come with other answers.
-
-    Raises
-    ------
-    InputError
-        If they do: which answers are right is for a person to say.
-    """
-    if has_record(case, record):
-        return
-    if case.state is State.DELIVERED:
-        raise InputError(
-            f"These studies were sent before, as case {case.case_id}, with another clinical record.",
-            hint=f"To correct the record: bsti-submit amend {case.case_id} --clinical FILE --from PATH. "
-            "To send the studies once more as a new case: bsti-submit case PATH --again.",
-        )
-    raise InputError(
-        f"Case {case.case_id} of these studies waits in the outbox with other answers.",
-        hint=f"Send it: bsti-submit outbox send. Or remove it: bsti-submit outbox drop {case.case_id}.",
-    )
 
 
 def is_done(case: OutboxCase, to: str) -> bool:
@@ -117,15 +107,17 @@ def release_of(case: OutboxCase, identity: str, manifest_sha256: str = "") -> Re
     )
 
 
-def release(outbox: Outbox, case_id: str, attestation: Mapping[str, object], to: str) -> None:
-    """Release a kept case for sending under an attestation, which was checked.
+def release(outbox: Outbox, case_id: str, attestation: Mapping[str, object], to: str, destination: Destination) -> None:
+    """Release a kept case for sending under an attestation, which was checked, to a destination and no other.
 
-    A case whose upload was interrupted was released before, and stays so.
+    Parameters
+    ----------
+    to
+        As ``--to`` names the destination.
 
     Raises
     ------
     ApprovalError
         If the attestation is for another package.
     """
-    if outbox.get(case_id).state is not State.SENDING:
-        outbox.approve(case_id, json.dumps(attestation, sort_keys=True).encode(), to)
+    outbox.approve(case_id, json.dumps(attestation, sort_keys=True).encode(), to, destination.origin)

@@ -88,6 +88,10 @@ class Destination(Protocol):
     def name(self) -> str:
         """What ``--to`` was given."""
 
+    @property
+    def origin(self) -> str:
+        """The origin of the server that an approval is bound to; empty where ``name`` says it all."""
+
     def identity(self) -> str:
         """Return what a standing attestation names."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from bsti_submit.bundle import file_sha256
-from bsti_submit.errors import BstiError, HeldError, NotDeliveredError, RefusedError, SettingsError
+from bsti_submit.errors import ApprovalError, BstiError, HeldError, NotDeliveredError, RefusedError, SettingsError
 from bsti_submit.outbox import State
 from bsti_submit.receipt import Receipt
 from bsti_submit.transport.interface import Shipment
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.transport.interface import Destination, Progress
+
+
+LastCheck: TypeAlias = "Callable[[OutboxCase, Destination], None]"
+"""Asked of each approved case before anything of it is sent: raises ApprovalError or HeldError where it may not go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +51,29 @@ def shipment_of(case: OutboxCase) -> Shipment:
     )
 
 
-def send_case(outbox: Outbox, case_id: str, destination: Destination, progress: Progress) -> Receipt:
+def send_case(
+    outbox: Outbox, case_id: str, destination: Destination, last_check: LastCheck, progress: Progress
+) -> Receipt:
     """Send one approved case, store its receipt, and return it. A case that was delivered is not sent again.
 
     Raises
     ------
     ApprovalError
-        If nobody approved it.
+        If nobody approved it, or the approval does not hold any more.
     HeldError
-        If the package on the disk is not the one that was approved, or the receipt does not verify.
+        If the package on the disk is not the one that was approved, a decision about it was taken back, or the receipt does
+        not verify.
     NotDeliveredError, RefusedError, SettingsError
         As the destination says. The case stays in the outbox.
     """
     with outbox.sending():
-        return _send(outbox, case_id, destination, progress)
+        return _send(outbox, case_id, destination, last_check, progress)
 
 
 def send_all(
     outbox: Outbox,
     destination_for: Callable[[str], Destination],
+    last_check: LastCheck,
     progress: Progress,
     told: Callable[[Sent], None] | None = None,
 ) -> tuple[Sent, ...]:
@@ -85,41 +93,57 @@ def send_all(
     """
     results = []
     with outbox.sending():
-        for result in _each(outbox, destination_for, progress):
+        for result in _each(outbox, destination_for, last_check, progress):
             results.append(result)
             if told is not None:
                 told(result)
     return tuple(results)
 
 
-def _each(outbox: Outbox, destination_for: Callable[[str], Destination], progress: Progress) -> Iterator[Sent]:
+def _each(
+    outbox: Outbox, destination_for: Callable[[str], Destination], last_check: LastCheck, progress: Progress
+) -> Iterator[Sent]:
     failed: set[str] = set()
     """Destinations that cannot be used now: the cases for them wait."""
     for case in outbox.pending():
         if case.destination in failed:
             continue
         try:
-            receipt = _send(outbox, case.case_id, destination_for(case.destination), progress)
+            receipt = _send(outbox, case.case_id, destination_for(case.destination), last_check, progress)
         except (NotDeliveredError, SettingsError) as fault:
             failed.add(case.destination)
             yield Sent(case.case_id, None, fault)
         except BstiError as fault:
             yield Sent(case.case_id, None, fault)
+        except Exception as fault:  # noqa: BLE001 - a fault in one case stops no other, and its text may hold a value
+            yield Sent(case.case_id, None, _fault(fault))
         else:
             yield Sent(case.case_id, receipt, None)
 
 
-def _send(outbox: Outbox, case_id: str, destination: Destination, progress: Progress) -> Receipt:
+def _fault(fault: Exception) -> BstiError:
+    """Return a fault of ours by its kind alone."""
+    return BstiError(
+        f"This case was stopped by a fault of our own ({type(fault).__name__}); it stays in the outbox.",
+        hint="Please report that line; it holds nothing about the patient.",
+    )
+
+
+def _send(outbox: Outbox, case_id: str, destination: Destination, last_check: LastCheck, progress: Progress) -> Receipt:
     with outbox.holding(case_id):
-        return _send_held(outbox, case_id, destination, progress)
+        return _send_held(outbox, case_id, destination, last_check, progress)
 
 
-def _send_held(outbox: Outbox, case_id: str, destination: Destination, progress: Progress) -> Receipt:
+def _send_held(
+    outbox: Outbox, case_id: str, destination: Destination, last_check: LastCheck, progress: Progress
+) -> Receipt:
     case = outbox.get(case_id)
     if case.state is State.DELIVERED:
         return Receipt.parse(case.receipt)
-    outbox.mark_sending(case.case_id)
+    outbox.require_released(case)
     try:
+        last_check(case, destination)
+        outbox.mark_sending(case.case_id)
         _require_whole(case)
         receipt = destination.deliver(shipment_of(case), progress, lambda url: outbox.record_upload(case.case_id, url))
     except RefusedError:
@@ -136,6 +160,7 @@ _KINDS = {
     NotDeliveredError.exit_code: "not reached or busy",
     SettingsError.exit_code: "sign-in or settings",
     HeldError.exit_code: "a check failed",
+    ApprovalError.exit_code: "the approval does not hold",
 }
 
 

@@ -17,8 +17,10 @@ from bsti_submit.deid.pseudonyms import (
     SHORTEST_SHIFT,
     SiteKey,
     WeakPatientId,
+    image_set_digest,
     is_weak,
     normalised_id,
+    patient_mark,
     patient_scope,
     random_scope,
     study_set_tag,
@@ -157,13 +159,45 @@ def test_a_random_scope_is_never_linked():
     assert one.uid("1.2.3") == one.uid("1.2.3")
 
 
-def test_the_tag_of_a_study_set_depends_on_the_set_alone():
-    def tag(*studies):
-        return study_set_tag(KEY, [Identified(each) for each in studies])
+def test_the_tag_of_a_study_set_depends_on_the_patient_and_the_set_alone():
+    def tag(*studies, patients=(b"one",)):
+        return study_set_tag(KEY, patients, [Identified(each) for each in studies])
+
+    assert tag("1.2", patients=(b"one", b"two")) == tag("1.2", patients=(b"two", b"one", b"one"))
+    assert (
+        len(
+            {
+                tag("1.2"),
+                tag("1.2", patients=(b"two",)),
+                tag("1.2", patients=(b"onetwo",)),
+                tag("one", "1.2", patients=()),
+            }
+        )
+        == 4
+    )
 
     assert tag("1.2", "1.3") == tag("1.3", "1.2", "1.2")
     assert tag("1.2", "1.3") != tag("1.21.3")
     assert re.fullmatch(r"[0-9a-f]{64}", tag("1.2"))
+
+
+def test_the_mark_of_a_patient_is_the_id_and_where_that_tells_nobody_apart_the_name():
+    def mark(issuer, patient_id, name):
+        return patient_mark(KEY, Identified(issuer), Identified(patient_id), Identified(name))
+
+    assert mark("A", "HX123456", "SMITH^JOHN") == mark("a ", "hx 123456", "SMITH^J")
+    assert mark("A", "HX123456", "SMITH^JOHN") != mark("B", "HX123456", "SMITH^JOHN")
+    assert mark("A", "HX123456", "SMITH^JOHN") != mark("A", "HX123457", "SMITH^JOHN")
+    assert mark("A", "0000", "SMITH^JOHN") == mark("A", "0000", "smith^john")
+    assert mark("A", "0000", "SMITH^JOHN") != mark("A", "0000", "JONES^JOHN")
+
+
+def test_the_digest_of_a_set_of_images_depends_on_the_set_alone():
+    def digest(*images):
+        return image_set_digest(KEY, [Identified(each) for each in images])
+
+    assert digest("1.2", "1.3") == digest("1.3", "1.2", "1.3")
+    assert len({digest(), digest("1.2"), digest("1.2", "1.3"), digest("1.21.3")}) == 4
 
 
 @pytest.mark.parametrize("secret", [KEY, scope(KEY, "HX123456")], ids=["key", "scope"])

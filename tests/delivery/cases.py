@@ -11,6 +11,7 @@ import rfc8785
 
 from bsti_submit.bundle import PackageWriter
 from bsti_submit.model import InstanceRef, mint
+from bsti_submit.transport.address import origin
 from tests.support import package as registry_side
 
 if TYPE_CHECKING:
@@ -92,13 +93,18 @@ def _grow(dataset: object, number: int, size: int) -> None:
 
 
 def put_in(
-    outbox: Outbox, instances: list[bytes] | None = None, *, study_set: str = "ab" * 32, ready: bool = True
+    outbox: Outbox,
+    instances: list[bytes] | None = None,
+    *,
+    study_set: str = "ab" * 32,
+    ready: bool = True,
+    url: str = "",
 ) -> str:
-    """Bring a case into an outbox, approved unless told otherwise; return its id."""
+    """Bring a case into an outbox, approved for a registry unless told otherwise; return its id."""
     with outbox.building(study_set):
         case_id = outbox.reserve(study_set)
         package, record = write(outbox.staging(case_id), case_id, instances)
         outbox.store(package, record, CLINICAL)
     if ready:
-        outbox.approve(case_id, attestation(package.sha256), "registry")
+        outbox.approve(case_id, attestation(package.sha256), "registry", origin(url))
     return case_id

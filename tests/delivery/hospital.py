@@ -97,6 +97,7 @@ class Hospital:
                 outbox,
                 [padded(seed * 100 + number, size) for number in range(1, images + 1)],
                 study_set=f"{seed:064d}",
+                url=self.url,
             )
 
     def size(self, case_id: str) -> int:

@@ -74,7 +74,7 @@ def test_it_does_not_change_the_package(destination, shipment):
 def test_only_a_signature_lets_the_outbox_forget_the_package(destination, site):
     case_id = site.put_in()
     with site.outbox() as outbox:
-        receipt = send_case(outbox, case_id, destination, lambda *_: None)
+        receipt = send_case(outbox, case_id, destination, lambda *_: None, lambda *_: None)
         case = outbox.get(case_id)
         assert case.state is State.DELIVERED
         assert case.path.exists() is not receipt.is_signed
@@ -86,7 +86,7 @@ def test_a_changed_package_is_not_delivered(destination, site):
         path = outbox.get(case_id).path
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         with pytest.raises(HeldError):
-            send_case(outbox, case_id, destination, lambda *_: None)
+            send_case(outbox, case_id, destination, lambda *_: None, lambda *_: None)
         assert outbox.get(case_id).state is State.SENDING
 
 

@@ -375,11 +375,11 @@ def test_everything_pending_is_sent_and_one_refusal_stops_no_other(site):
             for number, data in enumerate([registry_side.instance(1), bad, registry_side.instance(3)])
         ]
         told = []
-        results = send_all(outbox, lambda _: destination, lambda done, total: None, told.append)
+        results = send_all(outbox, lambda _: destination, lambda *_: None, lambda done, total: None, told.append)
         assert [result.case_id for result in results] == ids
         assert list(results) == told
         assert [type(result.error) for result in results] == [type(None), RefusedError, type(None)]
-        assert send_all(outbox, lambda _: destination, lambda done, total: None) == ()
+        assert send_all(outbox, lambda _: destination, lambda *_: None, lambda done, total: None) == ()
 
 
 def test_an_unreachable_registry_is_asked_once_for_all_cases(site, quick):
@@ -387,7 +387,7 @@ def test_an_unreachable_registry_is_asked_once_for_all_cases(site, quick):
     with site.outbox() as outbox, site.destination() as destination:
         for number in range(3):
             put_in(outbox, study_set=f"{number:064d}")
-        results = send_all(outbox, lambda _: destination, lambda done, total: None)
+        results = send_all(outbox, lambda _: destination, lambda *_: None, lambda done, total: None)
         assert len(results) == 1
         assert isinstance(results[0].error, NotDeliveredError)
         assert len(outbox.pending()) == 3

@@ -8,6 +8,7 @@ from bsti_submit.deid.certify.forms import FindIdentifiers, Finding
 from bsti_submit.deid.certify.gate import DatePolicy, Gate, verify_structure
 from bsti_submit.deid.certify.harvest import Harvest
 from bsti_submit.deid.certify.pixels import SYNTAXES, DecodeFrame
+from bsti_submit.deid.certify.records import names_patient
 from bsti_submit.deid.certify.search import Matcher
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Gate",
     "Harvest",
     "Matcher",
+    "names_patient",
     "verify_structure",
 ]

@@ -232,6 +232,10 @@ def first_national(
 
 _IN_EQUIPMENT = frozenset(("email", "nhs-number", "chi-number", "hsc-number"))
 """The patterns that count in names and versions of devices, which are full of numbers."""
+IN_CREDIT = frozenset(
+    ("nhs-number", "chi-number", "hsc-number", "ten-digits", "hospital-number", "long-number", "date")
+)
+"""The patterns that count in a contributor's credit, which names a person and a place on purpose."""
 _SOFT = frozenset(("place", "hospital-number", "uk-phone", "gmc", "long-number"))
 """Kinds whose pattern takes words along: ``chest hospital`` names no hospital."""
 _KEPT_FORMS = frozenset((Form.KEEP, Form.TEXT))

@@ -120,6 +120,18 @@ class Gate:
         except Exception:  # noqa: BLE001 - as above
             return (Finding(Reason.STRUCTURE, name),)
 
+    def check_credit(self, data: bytes) -> tuple[Finding, ...]:
+        """Search whom a site wants credited, in JSON; empty for nobody.
+
+        It is searched for the patient alone: a radiologist who is in the headers may be credited all the same.
+        """
+        if not data:
+            return ()
+        try:
+            return tuple(search_record("contributor", data, self._matcher, self._patterns, credit=True))
+        except Exception:  # noqa: BLE001 - as above
+            return (Finding(Reason.STRUCTURE, "contributor"),)
+
 
 def verify_structure(
     payload: Payload,

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify.charsets import decodings
-from bsti_submit.deid.certify.forms import FindIdentifiers, Finding, first_national
+from bsti_submit.deid.certify.forms import IN_CREDIT, FindIdentifiers, Finding, first_national
 from bsti_submit.deid.certify.search import Matcher, Mode
 from bsti_submit.deid.certify.strict import structure
 from bsti_submit.deid.certify.uids import is_ours
@@ -33,7 +33,9 @@ class _KeyId(str):
     __slots__ = ()
 
 
-def search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdentifiers) -> Iterator[Finding]:
+def search_record(
+    name: str, data: bytes, matcher: Matcher, patterns: FindIdentifiers, *, credit: bool = False
+) -> Iterator[Finding]:
     """Yield what is found in JSON, string by string, or in any other text.
 
     Parameters
@@ -44,6 +46,8 @@ def search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdenti
         JSON or any text, in UTF-8; in another encoding it is searched too.
     matcher, patterns
         The patient's identifiers, and the national ones.
+    credit
+        Whether people and places are named in it on purpose.
 
     Raises
     ------
@@ -57,7 +61,11 @@ def search_record(name: str, data: bytes, matcher: Matcher, patterns: FindIdenti
         except (ValueError, RecursionError):
             record = text
         for value in _strings(record, 0):
-            kind = _identifying(value, matcher, patterns) if isinstance(value, str) else _number(value, matcher)
+            kind = (
+                _identifying(value, matcher, patterns, credit=credit)
+                if isinstance(value, str)
+                else _number(value, matcher)
+            )
             if kind is not None:
                 yield Finding(Reason.RESIDUAL_IDENTIFIER, name, kind)
     for hit in matcher.search_bytes(data):
@@ -90,18 +98,23 @@ def _is_random(value: object, form: re.Pattern[str]) -> bool:
     return isinstance(value, str) and form.fullmatch(value) is not None
 
 
-def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers) -> str | None:
+def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers, *, credit: bool) -> str | None:
     """Return the kind of identifier in one string of a record, or None."""
     if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value:
         return None
     if isinstance(value, _KeyId) or _is_random(value, _PSEUDONYM):
         # Two random letters are somebody's initials sooner or later; six in a row are not there by chance.
         return next((hit.kind.word for hit in matcher.search_bytes(value.encode())), None)
-    mode = Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
+    mode = Mode.CREDIT if credit else Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
     kind = matcher.search_text(value, mode)
     if kind is not None:
         return kind.word
     # A shifted date is no finding; an original one was found above. Nor is the edition of the Standard.
     if mode is Mode.TERM or _ISO_DATE.fullmatch(value) or _EDITION.fullmatch(value):
         return None
-    return first_national(patterns, value, matcher)
+    return first_national(patterns, value, matcher, IN_CREDIT if credit else None)
+
+
+def names_patient(matcher: Matcher, text: str) -> bool:
+    """Whether a short text, such as the name of a folder, names the patient: staff and places do not count."""
+    return matcher.search_text(text, Mode.CREDIT) is not None

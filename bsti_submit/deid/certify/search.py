@@ -8,6 +8,8 @@ free text               every kind. Names, also of two letters, as whole words; 
                         the patient, of places, devices and paths do not count alone if they are ordinary words
                         or words of the profile's vocabulary.
 terms of a record       the same, but for ordinary words, the patient's too.
+credit                  as free text, but for the people, places and devices around the patient: whoever is credited
+                        may well be one of them, and is named on purpose.
 equipment, codes        people and ids only, ordinary words not; dates with full years.
 coded terms (CS)        people and ids only, ordinary words not.
 numbers, dates, times   judged by form (`forms`); a whole number equal to an id of seven digits or more counts.
@@ -63,6 +65,7 @@ class Mode(Enum):
 
     FREE = auto()
     TERM = auto()
+    CREDIT = auto()
     EQUIPMENT = auto()
     CODED = auto()
 
@@ -70,6 +73,7 @@ class Mode(Enum):
 _KINDS: dict[Mode, frozenset[Kind]] = {
     Mode.FREE: frozenset(Kind),
     Mode.TERM: frozenset(Kind),
+    Mode.CREDIT: frozenset((Kind.PATIENT_NAME, Kind.IDENTIFIER, Kind.DATE, Kind.UID, Kind.CONTACT)),
     Mode.EQUIPMENT: frozenset((Kind.PATIENT_NAME, Kind.IDENTIFIER, Kind.PERSON)),
     Mode.CODED: frozenset((Kind.PATIENT_NAME, Kind.IDENTIFIER, Kind.PERSON)),
 }
@@ -102,7 +106,7 @@ class Identifiers:
                 self.word(number, kind)
 
 
-_WORDY = frozenset((Mode.FREE, Mode.TERM))
+_WORDY = frozenset((Mode.FREE, Mode.TERM, Mode.CREDIT))
 
 
 class RawHit(NamedTuple):
@@ -220,7 +224,7 @@ class Matcher:
     def _counts(self, index: int, mode: Mode, around: str, *, tokens: int, whole: bool) -> bool:
         """Whether a hit counts: `around` is the whole words that it touches."""
         word, kind = self._words[index], self._kinds[index]
-        if word in self._common and (mode is not Mode.FREE or kind is not Kind.PATIENT_NAME):
+        if word in self._common and (mode not in {Mode.FREE, Mode.CREDIT} or kind is not Kind.PATIENT_NAME):
             return False
         if kind >= Kind.PERSON and word in self._vocabulary:
             return False

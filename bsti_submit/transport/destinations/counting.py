@@ -26,6 +26,11 @@ class CountingDestination:
     ) -> None:
         return None
 
+    @property
+    def origin(self) -> str:
+        """None: nothing goes anywhere."""
+        return ""
+
     def identity(self) -> str:
         """Return what an attestation would name."""
         return "nowhere"

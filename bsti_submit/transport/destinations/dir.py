@@ -32,6 +32,11 @@ class DirDestination:
         """What ``--to`` was given."""
         return f"dir:{self._folder}"
 
+    @property
+    def origin(self) -> str:
+        """None: the folder is in the name."""
+        return ""
+
     def __enter__(self) -> Self:
         return self
 

@@ -11,6 +11,7 @@ from bsti_submit import __version__
 from bsti_submit.bundle import MEDIA_TYPE
 from bsti_submit.errors import HeldError, NotDeliveredError, RefusedError, SettingsError
 from bsti_submit.receipt import Receipt
+from bsti_submit.transport.address import origin
 from bsti_submit.transport.answers import Answer, TransientError, is_busy, plain, refusal
 from bsti_submit.transport.interface import CaseStatus, Site
 from bsti_submit.transport.retry import patiently
@@ -86,6 +87,11 @@ class RegistryDestination:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    @property
+    def origin(self) -> str:
+        """The registry's address, in the one form in which approvals and pins name it."""
+        return origin(self._connection.url)
 
     def identity(self) -> str:
         """Return the registry's own id."""
