@@ -47,6 +47,17 @@ if TYPE_CHECKING:
 class Shell(TyperGroup):
     """Turns our errors into a message and an exit code, for every command, however it is called."""
 
+    def make_context(self, *given: Any, **options: Any) -> Any:
+        """Read the options that stand before the command."""
+        from bsti_submit.cli.usage import is_usage_error, without_values
+
+        try:
+            return super().make_context(*given, **options)
+        except Exception as fault:
+            if is_usage_error(fault):
+                without_values(fault)
+            raise
+
     def invoke(self, ctx: Any) -> object:
         """Run a command, and note in the audit log which it was and how it ended.
 
@@ -69,6 +80,7 @@ class Shell(TyperGroup):
 
     def _told(self, ctx: Any) -> object:
         from bsti_submit.cli.output import tell_error, tell_fault
+        from bsti_submit.cli.usage import is_usage_error, without_values
 
         try:
             return super().invoke(ctx)
@@ -81,7 +93,8 @@ class Shell(TyperGroup):
         except (typer.Exit, typer.Abort, SystemExit):
             raise
         except Exception as fault:
-            if _is_usage_error(fault):
+            if is_usage_error(fault):
+                without_values(fault)
                 raise
             tell_fault(fault)
             raise typer.Exit(int(ExitCode.FAULT)) from None
@@ -89,11 +102,6 @@ class Shell(TyperGroup):
 
 _NOTED = frozenset("case batch check deid package review approve amend withdraw outbox key setup login logout".split())
 """The commands that do something with a case, a picture, a key or a token; those that only show are not noted."""
-
-
-def _is_usage_error(fault: Exception) -> bool:
-    # Typer's own usage errors know how to show themselves; their base class is private to it.
-    return callable(getattr(fault, "show", None)) and hasattr(fault, "exit_code")
 
 
 app = typer.Typer(

@@ -34,7 +34,8 @@ def verify(
     """Check a de-identified folder or package again.
 
     Looked at are the structure of every file, its de-identification flags, the digests, and everything that has the form of a
-    national identifier. The exit code is 3 if anything is wrong.
+    national identifier. The exit code is 3 if anything is wrong. A file whose name `deid` did not give is told by its number, in the
+    order of the names.
     """
     from bsti_submit.bundle import PackageReader
     from bsti_submit.cli import output
@@ -42,6 +43,7 @@ def verify(
     from bsti_submit.deid.pixels.recode import decode_samples
     from bsti_submit.errors import ExitCode, InputError
     from bsti_submit.pipeline.stream import national
+    from bsti_submit.pipeline.writing import is_own_name
 
     output.set_json(as_json)
     wrong: list[dict[str, str]] = []
@@ -54,7 +56,9 @@ def verify(
     if out.is_dir():
         for file in sorted(path for path in out.rglob("*") if path.is_file()):
             checked += 1
-            look(file.relative_to(out).as_posix(), file.read_bytes())
+            name = file.relative_to(out).as_posix()
+            # Any other name may be a patient's: so may be those of a folder that was never de-identified.
+            look(name if is_own_name(name) else f"file {checked}", file.read_bytes())
     elif out.is_file():
         with PackageReader(out) as reader:
             wrong += [{"file": "package", "reason": problem, "attribute": ""} for problem in reader.problems()]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bsti_submit.errors import HeldError, InputError
 
@@ -80,6 +81,14 @@ class FolderWriter:
         finally:
             with suppress(OSError):
                 part.unlink()
+
+
+_OWN_NAME: Final = re.compile(r"ST[A-Z2-7]{10}/SE[A-Z2-7]{10}/IM[A-Z2-7]{10}\.dcm")
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a path below a folder has the form that `FolderWriter` gives, and so tells nothing of anybody."""
+    return _OWN_NAME.fullmatch(name) is not None
 
 
 def short(uid: str) -> str:
