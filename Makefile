@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NIGHTLY := $(VENV)/.nightly
 WORKERS ?= 2
 LOWEST := $(VENV)-lowest
 
@@ -18,7 +19,9 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
-nightly: $(STAMP) lowest
+# The long suites also run against other people's servers: from PyPI, and from npm where Node is.
+nightly: $(NIGHTLY) lowest
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix tests/delivery/foreign; fi
 	$(BIN)/python -m pytest -m "nightly" -n $(WORKERS) $(ARGS)
 
 # Everything on the lowest versions that pyproject.toml allows: a bound that is written down is a bound that is tested.
@@ -41,9 +44,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[registry,dev]"
 	touch $(STAMP)
 
+$(NIGHTLY): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[registry,dev,nightly]"
+	touch $(NIGHTLY)
+
 clean:
 	rm -rf $(VENV) $(LOWEST) $(LOWEST).txt dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 # Recipes, allow-lists and documents that are made from the standard's table and the profiles.
 generate: $(STAMP)
 	$(BIN)/python tools/generate.py
+
+# What things cost, as ratios to copying and hashing in the same run: docs/performance.md.
+bench: $(STAMP)
+	$(BIN)/python tools/bench.py $(ARGS)

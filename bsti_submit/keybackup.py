@@ -65,7 +65,7 @@ def read(path: Path, passphrase: Secret) -> bytes:
     try:
         document = json.loads(path.read_text("ascii"))
         if document["schema"] != _SCHEMA or document["kdf"]["n"] != _COST["n"]:
-            raise ValueError
+            raise ValueError  # noqa: TRY301 - as any other flaw of the file
         salt, nonce = _raw(document["kdf"]["salt"]), _raw(document["cipher"]["nonce"])
         sealed = _raw(document["key"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

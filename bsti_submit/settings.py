@@ -150,8 +150,8 @@ def read_site_file(path: Path) -> dict[str, object]:
             problems.append(f"{key}: must be one of {', '.join(allowed)}")
     try:
         re.compile(str(found.get("hospital_number_pattern", "")))
-    except re.error:
-        problems.append("hospital_number_pattern: not a regular expression")
+    except (re.error, OverflowError):
+        problems.append("hospital_number_pattern: must be a regular expression")
     registry = found.get("registry", "https://")
     if isinstance(registry, str) and registry and not registry.startswith("https://"):
         problems.append("registry: must start with https://")

@@ -114,6 +114,7 @@ def metrics(terminal, sample, *, ct_only=False):
         *AFTER_ONSET,
         ("Earlier chest imaging", "no" if ct_only else ""),
         ("BSTI category of the CT", "1"),
+        *([("BSTI category of the radiograph", "")] if sample.radiographs and not ct_only else []),
         ("Severity", "2"),
         ("Outcome", ""),
         ("Number to change", "done"),
@@ -170,6 +171,7 @@ def test_a_first_case_with_wrong_answers_on_the_way(person, registry, study):
             ("SpO2 in %", "91 air @0"),
             ("Earlier chest imaging", ""),
             ("BSTI category of the CT", "1"),
+            ("BSTI category of the radiograph", ""),
             ("Severity", "2"),
             ("Outcome", ""),
             ("Number to change", "8"),
@@ -237,6 +239,7 @@ def test_a_case_takes_few_lines_and_yes_takes_what_is_prefilled(person, study):
             ("pO2 of a blood gas", "nd"),
             ("SpO2 in %", ""),
             ("BSTI category of the CT", ""),
+            ("BSTI category of the radiograph", ""),
             ("Severity", ""),
             ("Outcome", ""),
             ("Number to change", "2"),
@@ -609,6 +612,13 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
     with person.starts("package", plain.folder, "--clinical", clinical) as terminal:
         assert terminal.ends() == 0
         case_id = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", terminal.shown)[0]
+    with person.starts("review", case_id.lower()) as terminal:
+        page = terminal.opens_page()
+        assert len(page.state()["items"]) == plain.slices
+        page.picture(plain.slices - 1)
+        page.done()
+        terminal.sees(f"To release it: bsti-submit approve {case_id}")
+        assert terminal.ends() == 0
     for typed, code in (("yes", 4), (None, 130), ("I CONFIRM", 0)):
         with person.starts("approve", case_id) as terminal:
             page = terminal.opens_page()
@@ -628,6 +638,9 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
     with person.starts("outbox", "send") as terminal:
         terminal.sees("delivered")
         assert terminal.ends() == 0
+    with person.starts("review", case_id) as terminal:
+        terminal.sees("no longer on this machine")
+        assert terminal.ends() == 2
 
 
 def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(person, registry, plain, clinical):

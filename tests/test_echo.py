@@ -50,14 +50,14 @@ def test_no_command_repeats_what_it_was_given(words, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([NAME], "No such command."),
-        ([f"--{NAME}"], "No such option."),
-        (["registry", NAME], "No such command."),
+        ([NAME], "There is no such command."),
+        ([f"--{NAME}"], "There is no such option."),
+        (["registry", NAME], "There is no such command."),
         (["chekc", NAME], "Did you mean 'check'?"),
         (["attestation", "template", "--days", "0"], "it must be "),
         (["attestation", "template", "--days", NAME], "it must be a valid integer."),
         (["credit", "export", "--format", NAME], "'csv'."),
-        (["deid", "/data/ZZSMITHSON", "JOHN", "out"], "more words than the command takes"),
+        (["deid", "/data/ZZSMITHSON", "JOHN", "out"], "an argument too many"),
         (["check"], "Missing argument"),
     ],
 )

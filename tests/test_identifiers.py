@@ -84,6 +84,8 @@ def kinds(text, strength=Strength.STRICT, **options):
         ("daughter Zebedee reports cough", Kind.TITLE_NAME),
         ("d/w Quaglione", Kind.TITLE_NAME),
         ("asked by Quaglione", Kind.TITLE_NAME),
+        ("lives with Quaglione", Kind.TITLE_NAME),
+        ("spoke to Quaglione", Kind.TITLE_NAME),
         ("Jean-Luc worse", Kind.TITLE_NAME),
         ("lives in Quaglia", Kind.PLACE),
         ("transferred from Addenbrookes", Kind.PLACE),
@@ -142,6 +144,9 @@ def test_identifiers_are_found(text, kind):
         "Admitted to Critical Care",
         "Clinical Trial baseline scan",
         "returned from Italy with fever",
+        "treated with Augmentin, then Tazocin",
+        "complicated by Empyema, caused by Legionella",
+        "on Warfarin, INR 2.3; started Clexane",
         "Lives with family, works in healthcare",
     ],
 )

@@ -1,4 +1,4 @@
-"""Write what is derived: both recipes from Table E.1-1, the allow-lists and docs/conformance.md.
+"""Write what is derived: both recipes from Table E.1-1, the allow-lists, docs/conformance.md and docs/commands.md.
 
 Run it by `python tools/generate.py` after a change of the table, of `deid/beyond.py` or of a vocabulary; the
 tests compare.
@@ -19,6 +19,7 @@ from bsti_submit.deid.describe import conformance  # noqa: E402
 from bsti_submit.deid.plan import KEPT_BINARY, PSEUDONYMOUS  # noqa: E402
 from bsti_submit.deid.profile import export_allow_list, load_profile  # noqa: E402
 from bsti_submit.deid.table import EDITION, ROW_COUNT, Option, field_of, row_for, rows  # noqa: E402
+from tools.commands import commands_text  # noqa: E402
 
 if TYPE_CHECKING:
     from bsti_submit.deid.table import Row
@@ -148,6 +149,7 @@ def main() -> None:
         path = ROOT / "profiles" / name / "allow-list.json"
         path.write_text(allow_list_text(name), "ascii", newline="\n")
     (ROOT / "docs" / "conformance.md").write_text(conformance_text(), "utf-8", newline="\n")
+    (ROOT / "docs" / "commands.md").write_text(commands_text(), "utf-8", newline="\n")
 
 
 if __name__ == "__main__":

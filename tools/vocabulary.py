@@ -19,7 +19,8 @@ ANIMALS = frozenset((7478, 7479, 7480, 7481, 7482, 7483, 7484, 7485, 7486))
 """Context groups of species and breeds."""
 NAMES = frozenset(
     """
-    ethyl karl omar
+    ethyl karl omar addison baker barrett caldwell chi chin clement crane cushing dunne ewing fu gleason gross hampton
+    hickman judet kern kit lam macklin mallory max morison ng paget parkinson light lin petit pool rao stack swyer towne deep
     abbey aberdeen adam adams aden alan albert alder alex alice allen amber amy andrew ann anna april
     arch archer ash august austin bailey baker ball banks barber barley barn barnes barr basil bass bath
     bay beach bean bear beard beck bedford begin belfast bell bells belt benign bent berlin berry best

@@ -40,20 +40,28 @@ def amend(
     age or sex, is not taken: only the patient's own words and headers show what is wrong with those.
     """
     from bsti_submit.cli import output, wiring
-    from bsti_submit.errors import InputError
+    from bsti_submit.errors import InputError, NotDeliveredError
 
     output.set_json(as_json)
     settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
-        kept = outbox.get(case)
-        _require_amendable(kept)
-        with _checked(settings, kept, clinical, source) as record, wiring.registry(settings) as destination:
-            asked = destination.status(kept.case_id).query
-            if record.canonical_json() == kept.clinical_json and not asked:
-                raise InputError("That is the record as it stands, so there is nothing to amend.")
-            document = _attested(settings, kept, record, attestation, asked)
-            receipt = destination.amend(kept.case_id, record.data, record.sha256, document, answers=asked)
-            outbox.amended(kept.case_id, record.canonical_json(), receipt.canonical())
+        case_id = outbox.get(case).case_id
+        with outbox.holding(case_id):
+            kept = outbox.get(case_id)
+            _require_amendable(kept)
+            with _checked(settings, kept, clinical, source) as record, wiring.registry(settings) as destination:
+                asked = destination.status(kept.case_id).query
+                if record.canonical_json() == kept.clinical_json and not asked:
+                    raise InputError("That is the record as it stands, so there is nothing to amend.")
+                document = _attested(settings, kept, record, attestation, asked)
+                try:
+                    receipt = destination.amend(kept.case_id, record.data, record.sha256, document, answers=asked)
+                except NotDeliveredError as fault:
+                    raise NotDeliveredError(
+                        f"{fault.message} The amendment may not have arrived.",
+                        hint="Give the same command again; it is safe to repeat.",
+                    ) from None
+                outbox.amended(kept.case_id, record.canonical_json(), receipt.canonical())
     if as_json:
         output.write_json({"case_id": kept.case_id, "receipt": dict(receipt.document)})
         return

@@ -39,21 +39,33 @@ from bsti_submit.cli import (
     verify,
     withdraw,
 )
+from bsti_submit.cli.usage import is_usage_error, without_values
 from bsti_submit.errors import BstiError, ExitCode
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Shell(TyperGroup):
+class Group(TyperGroup):
+    """Lists its commands with the whole first sentence of each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list, as Typer does, but cut nothing off."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(limit=500)) for name, command in found if command and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class Shell(Group):
     """Turns our errors into a message and an exit code, for every command, however it is called."""
 
-    def make_context(self, *given: Any, **options: Any) -> Any:
-        """Read the options that stand before the command."""
-        from bsti_submit.cli.usage import is_usage_error, without_values
-
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read what was typed, up to the command."""
         try:
-            return super().make_context(*given, **options)
+            return super().make_context(*arguments, **options)
         except Exception as fault:
             if is_usage_error(fault):
                 without_values(fault)
@@ -81,7 +93,6 @@ class Shell(TyperGroup):
 
     def _told(self, ctx: Any) -> object:
         from bsti_submit.cli.output import tell_error, tell_fault
-        from bsti_submit.cli.usage import is_usage_error, without_values
 
         try:
             return super().invoke(ctx)
@@ -91,9 +102,10 @@ class Shell(TyperGroup):
         except (KeyboardInterrupt, EOFError):
             sys.stderr.write("\nStopped. To go on, run the same command again; nothing is sent twice.\n")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
-        except (typer.Exit, typer.Abort, SystemExit):
+        except (typer.Exit, typer.Abort):
             raise
-        except Exception as fault:
+        except BaseException as fault:
+            # Whatever it is: a library may end the process with a text, or raise what is no Exception.
             if is_usage_error(fault):
                 without_values(fault)
                 raise
@@ -167,6 +179,16 @@ _GROUPS = (
 for _group in _GROUPS:
     _group.add_to(app)
 app.add_typer(registry.app, name="registry")
+
+
+def _whole_sentences(parent: typer.Typer) -> None:
+    for group in parent.registered_groups:
+        group.cls = Group
+        if group.typer_instance is not None:
+            _whole_sentences(group.typer_instance)
+
+
+_whole_sentences(app)
 
 
 def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: TracebackType | None) -> None:

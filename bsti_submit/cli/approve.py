@@ -12,7 +12,9 @@ from bsti_submit.cli.options import AttestationFile, Destination
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bsti_submit.bundle import PackageReader
     from bsti_submit.cli.person import Person
+    from bsti_submit.deid.pixels.review import ReviewItem
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import OutboxCase
     from bsti_submit.settings import Settings
@@ -86,33 +88,13 @@ def confirmed(
     StoppedError
         If they stop.
     """
-    from functools import partial
-
     from bsti_submit import attestation as attesting
     from bsti_submit.bundle import PackageReader
     from bsti_submit.cli import flow, wiring
     from bsti_submit.cli.person import Leaving
-    from bsti_submit.deid.pixels.render import render
-    from bsti_submit.deid.pixels.review import ReviewItem
-    from bsti_submit.model import InstanceRef
 
     with PackageReader(kept.path) as reader:
-
-        def draw(name: str, *, frame: int, full_range: bool, size: int) -> bytes:
-            return render(reader.read(name), frame=frame, full_range=full_range, size=size)
-
-        known = refs or {name: InstanceRef(number) for number, name in enumerate(reader.images(), 1)}
-        # In the order of the source, in which a stack of slices can be looked through; the package has that of the UIDs.
-        names = sorted(reader.images(), key=lambda name: (name.split("/")[2], known[name]))
-        items = [
-            ReviewItem(
-                known[name],
-                f"{number} of {len(names)}",
-                partial(draw, name),
-                group=f"Series {name.split('/')[2].lstrip('0')}",
-            )
-            for number, name in enumerate(names, 1)
-        ]
+        items = package_items(reader, refs)
         leaving = Leaving(
             kept.case_id,
             wiring.place(settings, to),
@@ -124,3 +106,34 @@ def confirmed(
         looked = person.last_look(leaving, items, flow.terms(settings), verb=verb)
     stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=looked)
     return attesting.for_package(kept.package_sha256, stated)
+
+
+def package_items(reader: PackageReader, refs: Mapping[str, InstanceRef] | None = None) -> list[ReviewItem]:
+    """Return the images of a package for the page, series by series in the order of the source.
+
+    Parameters
+    ----------
+    refs
+        The source's reference of each image, while that is known; else they are numbered anew.
+    """
+    from functools import partial
+
+    from bsti_submit.deid.pixels.render import render
+    from bsti_submit.deid.pixels.review import ReviewItem
+    from bsti_submit.model import InstanceRef
+
+    def draw(name: str, *, frame: int, full_range: bool, size: int) -> bytes:
+        return render(reader.read(name), frame=frame, full_range=full_range, size=size)
+
+    known = refs or {name: InstanceRef(number) for number, name in enumerate(reader.images(), 1)}
+    # In the order of the source, in which a stack of slices can be looked through; the package has that of the UIDs.
+    names = sorted(reader.images(), key=lambda name: (name.split("/")[2], known[name]))
+    return [
+        ReviewItem(
+            known[name],
+            f"{number} of {len(names)}",
+            partial(draw, name),
+            group=f"Series {name.split('/')[2].lstrip('0')}",
+        )
+        for number, name in enumerate(names, 1)
+    ]

@@ -55,7 +55,10 @@ def export(
         bool, typer.Option("--csv", help="As a table for a spreadsheet; without it, as JSON Lines.")
     ] = False,
 ) -> None:
-    """Write the whole log on stdout, after the same check as `audit verify`."""
+    """Write the whole log.
+
+    It goes to standard output, after the same check as `audit verify`.
+    """
     from bsti_submit.cli import wiring
 
     log = wiring.audit_log(wiring.start())

@@ -67,9 +67,9 @@ def batch(
     to: Destination = "registry",
     as_json: Json = False,
 ) -> None:
-    """Submit many cases from a manifest, one row a case, without anybody to ask.
+    """Submit many cases from a manifest, one row a case.
 
-    Every row is checked first: a single mistake stops the batch before any work, unless you give --skip-invalid. Then the
+    Nobody is asked anything. Every row is checked first: a single mistake stops the batch before any work, unless you give --skip-invalid. Then the
     rows go one after another the way `case` goes. A row that fails later stops no other. Run the same command again at any
     time: what was sent is not sent again, what waits is sent, what was held is tried again.
 

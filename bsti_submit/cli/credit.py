@@ -30,13 +30,13 @@ def add_to(parent: typer.Typer) -> None:
 @app.command()
 def export(
     how: Annotated[
-        Format, typer.Option("--format", help="cff writes a CITATION.cff, csv a sheet for a spreadsheet.")
+        Format, typer.Option("--format", help="`cff` writes a CITATION.cff, `csv` a sheet for a spreadsheet.")
     ] = Format.CFF,
 ) -> None:
-    """Write, on stdout, who wants to be named for the cases that were delivered from this machine.
+    """Write who wants to be named for the delivered cases.
 
-    Each name stands there once, as its owner gave it, and beside no case. Who chose to be anonymous is counted in the
-    sheet and named nowhere. Cases that were taken back do not count.
+    It goes to standard output. Each name stands there once, as its owner gave it, and beside no case. Who chose to be
+    anonymous is counted in the sheet and named nowhere. Cases that were taken back do not count.
     """
     from bsti_submit.cli import output, wiring
     from bsti_submit.clinical.credit import citation_cff, contributors_csv

@@ -51,7 +51,7 @@ def join(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Write the manifest to this new file. Without it, it goes to stdout and belongs into STUDIES.",
+            help="Write the manifest to this new file. Without it, it goes to standard output and belongs into STUDIES.",
             show_default=False,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def join(
         bool, typer.Option("--skip-unmatched", help="Leave rows out that fit no study, instead of stopping.")
     ] = False,
 ) -> None:
-    """Make a manifest from a sheet with hospital numbers and a folder of studies.
+    """Make a manifest from a clinical sheet and a folder.
 
     Each row is matched with the headers, in memory. The manifest then names the study by its folder and keeps the last three
     characters of the hospital number; hospital number, accession number and date are left out. The exit code is 2 if a row fits no study.

@@ -135,7 +135,10 @@ def _round(
 
 @app.command()
 def show(case: CaseId, as_json: Json = False) -> None:
-    """Show a case as this machine has it: its digests, what happened to it, its receipts, and where its package is."""
+    """Show a case as this machine has it.
+
+    Its digests, what happened to it, its receipts, and where its package is.
+    """
     from bsti_submit.cli import output, wiring
     from bsti_submit.receipt import Receipt
     from bsti_submit.report.console import readable

@@ -213,6 +213,19 @@ class Person:
                 self.say("The page was closed after half an hour without use.")
             return server.opened
 
+    def show_package(self, items: Sequence[ReviewItem], case_id: str) -> None:
+        """Show the images of a package until the person has seen them; nothing is decided by it."""
+        from bsti_submit.deid.pixels.review import Mode, ReviewServer
+
+        with ReviewServer(items, None, mode=Mode.LAST_LOOK, title="A package", notes=(f"Case {case_id}",)) as server:
+            self.say(
+                "Open this link in a browser on this computer. It works once. Press the button when you have seen them."
+            )
+            self.say()
+            self.say(f"  {server.url}")
+            while server.wait(1.0) is None:
+                pass
+
     def metrics(self, context: Context, outbox: Outbox | None, study_set: str) -> ClinicalRecord:
         """Hold the clinical dialogue, keeping the de-identified answers as they come."""
         from bsti_submit.clinical.sources.prompt import ask

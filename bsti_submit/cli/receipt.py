@@ -32,7 +32,10 @@ def add_to(parent: typer.Typer) -> None:
 
 @app.command()
 def show(what: CaseOrFile, as_json: Json = False) -> None:
-    """Print the receipts of a case: of its submission, its amendments and its withdrawal."""
+    """Print the receipts of a case.
+
+    Those of its submission, of its amendments and of its withdrawal.
+    """
     from bsti_submit.cli import output
     from bsti_submit.printable import json_text
 
@@ -54,7 +57,10 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check signatures against the pinned key, and digests against what this machine kept. No network; exit 3 if wrong."""
+    """Check receipts by the pinned key and by what was kept.
+
+    The network is not used. The exit code is 3 if a signature or a digest is wrong.
+    """
     from bsti_submit.bundle import file_sha256
     from bsti_submit.cli import output, wiring
     from bsti_submit.errors import HeldError, InputError

@@ -112,7 +112,10 @@ def show_audit(
     case: Annotated[str, typer.Option(help="Only what was done with this case.", metavar="CASE")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Print who read or changed which case, after a check that no entry was changed or taken out (else exit 3)."""
+    """Print who read or changed which case.
+
+    It is checked first that no entry was changed or taken out; the exit code is 3 if one was.
+    """
     from bsti_submit.errors import HeldError
     from bsti_submit.registry import audit
     from bsti_submit.registry.settings import utc

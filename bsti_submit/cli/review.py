@@ -1,10 +1,16 @@
-"""`review`: look at pictures that are held, on a page served from memory on this machine."""
+"""`review`: look at pictures that are held, or at those of a package, on a page served from memory on this machine."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from bsti_submit.cli.options import ProfileName, SourcePath
+from bsti_submit.cli.options import ProfileName
+
+if TYPE_CHECKING:
+    from bsti_submit.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -12,12 +18,34 @@ def add_to(app: typer.Typer) -> None:
     app.command("review")(review)
 
 
-def review(path: SourcePath, profile: ProfileName = None) -> None:
+def review(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="CASE|PATH",
+            help="A case in the outbox, XXXX-XXXX-XXXX; or a folder of any depth, one DICOM file, a DICOMDIR or a ZIP.",
+            show_default=False,
+        ),
+    ],
+    profile: ProfileName = None,
+) -> None:
     """Look at held pictures, and clear or reject each.
 
-    All radiographs are held until somebody has looked for writing in the picture. The page is served from memory to this machine alone, by a link that works once. What you decide holds for exactly these
-    pictures.
+    With a case, look through the package that would leave. The page is served from memory to this machine alone, by a link
+    that works once. What you decide holds for exactly these pictures.
     """
+    from bsti_submit.cli import wiring
+    from bsti_submit.model import normalise_case_id
+
+    path = Path(what)
+    case_id = normalise_case_id(what)
+    if case_id is not None and not path.exists():
+        _package(wiring.start(), case_id)
+    else:
+        _source(path, profile)
+
+
+def _source(path: Path, profile: str | None) -> None:
     from bsti_submit.cli import flow, held, output, wiring
     from bsti_submit.cli.person import Person
     from bsti_submit.pipeline.prepared import Choices, prepare
@@ -36,3 +64,24 @@ def review(path: SourcePath, profile: ProfileName = None) -> None:
     output.write(
         "Nothing has to be looked at." if not shown else "What you decided is kept for exactly these pictures."
     )
+
+
+def _package(settings: Settings, case_id: str) -> None:
+    """Show the images of a package. It is sealed: an image is left out by building it again."""
+    from bsti_submit.bundle import PackageReader
+    from bsti_submit.cli import output, wiring
+    from bsti_submit.cli.approve import package_items
+    from bsti_submit.cli.person import Person
+    from bsti_submit.errors import InputError
+
+    with wiring.outbox(settings) as outbox:
+        kept = outbox.get(case_id)
+    if not kept.path.is_file():
+        raise InputError(
+            f"The package of case {kept.case_id} is no longer on this machine.",
+            hint="A package is removed once the registry has signed for it.",
+        )
+    with PackageReader(kept.path) as reader:
+        Person(output.console()).show_package(package_items(reader), kept.case_id)
+    output.write(f"To release it: bsti-submit approve {kept.case_id}")
+    output.write(f"To build it again without an image: bsti-submit outbox drop {kept.case_id}, then --leave-out.")

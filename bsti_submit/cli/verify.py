@@ -34,8 +34,7 @@ def verify(
     """Check a de-identified folder or package again.
 
     Looked at are the structure of every file, its de-identification flags, the digests, and everything that has the form of a
-    national identifier. The exit code is 3 if anything is wrong. A file whose name `deid` did not give is told by its number, in the
-    order of the names.
+    national identifier. The exit code is 3 if anything is wrong.
     """
     from bsti_submit.bundle import PackageReader
     from bsti_submit.cli import output
@@ -43,7 +42,7 @@ def verify(
     from bsti_submit.deid.pixels.recode import decode_samples
     from bsti_submit.errors import ExitCode, InputError
     from bsti_submit.pipeline.stream import national
-    from bsti_submit.pipeline.writing import is_own_name
+    from bsti_submit.pipeline.writing import is_our_name
 
     output.set_json(as_json)
     wrong: list[dict[str, str]] = []
@@ -57,8 +56,7 @@ def verify(
         for file in sorted(path for path in out.rglob("*") if path.is_file()):
             checked += 1
             name = file.relative_to(out).as_posix()
-            # Any other name may be a patient's: so may be those of a folder that was never de-identified.
-            look(name if is_own_name(name) else f"file {checked}", file.read_bytes())
+            look(name if is_our_name(name) else f"file {checked} in the order of their names", file.read_bytes())
     elif out.is_file():
         with PackageReader(out) as reader:
             wrong += [{"file": "package", "reason": problem, "attribute": ""} for problem in reader.problems()]

@@ -131,7 +131,7 @@ def profile(settings: Settings, name: str | None) -> Profile:
     """Return the profile asked for, or the site's, and say what it does not cover."""
     from bsti_submit.deid.profile import load_profile
 
-    found = load_profile(name or settings.profile)
+    found = load_profile(name or settings.profile).for_site(settings.hospital_number_pattern)
     for warning in found.warnings:
         say(f"Note: {warning}")
     return found

@@ -52,25 +52,30 @@ def withdraw(
     This is final. Copies of a case that was published already cannot all be recalled.
     """
     from bsti_submit.cli import output, wiring
-    from bsti_submit.errors import InputError
+    from bsti_submit.errors import InputError, NotDeliveredError
 
     output.set_json(as_json)
     if reason not in REASONS:
         raise InputError(f"The reason must be one of: {', '.join(REASONS)}.")
     if (case is None) == (source is None):
         raise InputError("Name the case by its id, or by its images with --from PATH.")
+    for line in RUNBOOK if phi else ():
+        output.say(line)  # first: it holds all the more where the registry is not reached
     settings = wiring.start(source)
     with wiring.outbox(settings) as outbox:
-        if source is not None:
-            kept = _only(wiring.recognised(settings, source, outbox))
-        else:
-            kept = outbox.get(case or "")
-        _require_withdrawable(kept)
-        with wiring.registry(settings) as destination:
-            receipt, purge_by = destination.withdraw(kept.case_id, reason, urgent=phi)
-        outbox.withdrawn(kept.case_id, receipt.canonical())
-    for line in RUNBOOK if phi else ():
-        output.say(line)
+        kept = _only(wiring.recognised(settings, source, outbox)) if source is not None else outbox.get(case or "")
+        with outbox.holding(kept.case_id):
+            kept = outbox.get(kept.case_id)
+            _require_withdrawable(kept)
+            try:
+                with wiring.registry(settings) as destination:
+                    receipt, purge_by = destination.withdraw(kept.case_id, reason, urgent=phi)
+            except NotDeliveredError as fault:
+                raise NotDeliveredError(
+                    f"{fault.message} Case {kept.case_id} is NOT withdrawn.",
+                    hint="Give the same command again until it says so. If it is urgent, telephone the registry.",
+                ) from None
+            outbox.withdrawn(kept.case_id, receipt.canonical())
     if as_json:
         output.write_json({"case_id": kept.case_id, "receipt": dict(receipt.document), "purge_by": purge_by or None})
         return

@@ -358,7 +358,7 @@ def build_context(
         index_modality=index.best(INDEX_MODALITIES) if index.modalities & set(INDEX_MODALITIES) else "",
         index_modalities=index.modalities & set(INDEX_MODALITIES),
         age=age,
-        sex=sex if sex in {"M", "F", "O"} else "",
+        sex=sex.strip().upper() if sex.strip().upper() in {"M", "F", "O"} else "",
         priors=tuple(sorted(priors, key=lambda prior: (prior.days_before, prior.study_number))),
         index_date=index_date,
         birth_date=born if trusted else None,

@@ -44,7 +44,7 @@ _SAMPLES = {
     "u": "unknown",
 }
 _ANSWERS = {"y": "yes", "n": "no", "u": "unknown"}
-_STATUS_WORDS = {"nd": "not-done", "u": "unknown", "p": "pending", "pos": "positive", "neg": "negative"}
+_STATUS_WORDS = {**entry.RESULTS, "nd": "not-done", "u": "unknown", "p": "pending"}
 
 
 def numbered(text: str, path: str, words: dict[str, str] | None = None) -> str:

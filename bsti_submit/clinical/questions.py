@@ -81,7 +81,7 @@ class Question:
     prefill
         What Enter accepts.
     optional
-        Whether Enter skips it.
+        Whether it may be left out; that is then what Enter accepts, and is shown.
     tolerates
         Codes of problems that a later question of the same metric will mend.
     """
@@ -227,7 +227,7 @@ def _rt_pcr(context: Context) -> list[Question]:
         ),
         Question(
             "rt_pcr.tests",
-            "Each test with its sample day (Enter to leave out)",
+            "Each test with its sample day",
             lambda text, part: ({**part, "tests": lines.tests(text, context.index_date)}, lines.test_notes(text)),
             applies=lambda answers: answers.get("rt_pcr", {}).get("status") not in {"not-done", "unknown"},
             example="neg -4, pos +1: negative 4 days before, positive 1 day after imaging",
@@ -240,7 +240,7 @@ def _onset(context: Context) -> list[Question]:
     return [
         Question(
             "symptom_onset",
-            f"{LABELS['symptom_onset']} (Enter to leave out)",
+            f"{LABELS['symptom_onset']}",
             lambda text, _: (lines.onset(text, context.index_date), ()),
             example="9 if symptoms began 9 days before; a date; none for no symptoms",
             optional=True,
@@ -252,7 +252,7 @@ def _day(metric: str, context: Context) -> Question:
     path = f"{metric}.day"
     return Question(
         path,
-        "Sample day: 0 same day, -1 the day before, or a date (Enter to leave out)",
+        "Sample day: 0 same day, -1 the day before, or a date",
         _setting("day", lambda text: entry.read_days(text.strip().removeprefix("@"), path, context.index_date)),
         applies=lambda answers: "value" in answers.get(metric, {}) and "day" not in answers[metric],
         optional=True,
@@ -293,7 +293,7 @@ def _po2(context: Context) -> list[Question]:
         ),
         Question(
             "po2.fio2",
-            "FiO2 at the time: air, 0.28 or 28% (Enter if not known)",
+            "FiO2 at the time: air, 0.28 or 28%",
             _setting("fio2", lambda text: entry.read_fio2(text, "po2.fio2")),
             applies=lambda answers: "value" in answers.get("po2", {}) and "fio2" not in answers["po2"],
             optional=True,
@@ -310,14 +310,14 @@ def _spo2(context: Context) -> list[Question]:
     return [
         Question(
             "spo2",
-            f"{LABELS['spo2']} in % (reference {QUANTITIES['spo2'].reference}; Enter to leave out)",
+            f"{LABELS['spo2']} in % (reference {QUANTITIES['spo2'].reference})",
             lambda text, _: (lines.spo2(text, context.index_date), ()),
             example="91 air, 94 0.28 or 94 2 l/min",
             optional=True,
         ),
         Question(
             "spo2.fio2",
-            "On what oxygen: air, 0.28, 28% or 2 l/min (Enter if not known)",
+            "On what oxygen: air, 0.28, 28% or 2 l/min",
             lambda text, part: ({**part, **lines.oxygen(text)}, ()),
             applies=given,
             optional=True,
@@ -398,7 +398,7 @@ def _reporting(context: Context) -> list[Question]:
         made.append(
             Question(
                 path,
-                f"BSTI category of {title}, as reported (Enter to leave out)",
+                f"BSTI category of {title}, as reported",
                 _setting(name, partial(lines.numbered, path=path)),
                 applies=partial(_sends, modality, context),
                 choices=_numbered(CHOICES[path]),
@@ -408,7 +408,7 @@ def _reporting(context: Context) -> list[Question]:
     made.append(
         Question(
             "reporting.severity",
-            "Severity, as reported (Enter to leave out)",
+            "Severity, as reported",
             _setting("severity", lambda text: lines.numbered(text, "reporting.severity")),
             choices=_numbered(CHOICES["reporting.severity"]),
             optional=True,
@@ -421,21 +421,21 @@ def _outcome(context: Context) -> list[Question]:
     return [
         Question(
             "outcome",
-            f"{LABELS['outcome']} (Enter to leave out)",
+            f"{LABELS['outcome']}",
             lambda text, _: ({"status": lines.numbered(text, "outcome.status", {"u": "unknown"})}, ()),
             choices=_numbered(CHOICES["outcome.status"]),
             optional=True,
         ),
         Question(
             "outcome.day",
-            "Days from the imaging to this outcome, or its date (Enter to leave out)",
+            "Days from the imaging to this outcome, or its date",
             _setting("day", lambda text: entry.read_days(text, "outcome.day", context.index_date)),
             applies=_has("outcome", "status"),
             optional=True,
         ),
         Question(
             "outcome.itu_admission",
-            "Intensive care, and intubation: y, n or u each (Enter to leave out)",
+            "Intensive care, and intubation: y, n or u each",
             lambda text, part: ({**part, **lines.care(text)}, ()),
             applies=_has("outcome", "status"),
             example="n n, or y n",

@@ -225,6 +225,7 @@ def _without_echoes(problems: list[Problem]) -> list[Problem]:
         problem
         for problem in problems
         if not (problem.code in {"E-NO-VALUE", "E-TEXT"} and problem.path in missing | both)
+        and not (problem.code == "E-REQUIRED" and f"{problem.path}.value" in missing)
         and not (problem.code == "E-RANGE" and problem.group in wrong)
         and not (problem.code != "E-TYPE" and problem.path in bare)
     ]

@@ -1,0 +1,1 @@
+"""De-identification: recipe and profile → plan → engine → pixels → the final check."""

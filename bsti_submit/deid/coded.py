@@ -19,7 +19,8 @@ _SIZE = re.compile(r"\d{1,3}(?:CM|IN|MM)?X\d{1,3}(?:CM|IN|MM)?")
 
 
 @cache
-def _terms() -> frozenset[str]:
+def defined_terms() -> frozenset[str]:
+    """Return the words of the standard's and makers' coded strings, in lower case."""
     text = (files("bsti_submit.deid") / "data" / "coded-terms.txt").read_text(encoding="ascii")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return frozenset(word for line in lines for word in re.split(r"[ _]", line) if word)
@@ -36,7 +37,7 @@ class CodedTerms:
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
-        self._words = frozenset(word for word in vocabulary if word.isalnum()) | _terms()
+        self._words = frozenset(word for word in vocabulary if word.isalnum()) | defined_terms()
         self._answers: dict[str, bool] = {}
 
     def knows(self, value: str) -> bool:

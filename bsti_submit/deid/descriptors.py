@@ -39,7 +39,7 @@ _LONGEST_RUN: Final = 6
 _MONTHS: Final = 12
 _DAYS: Final = 31
 
-_SOFT: Final = frozenset({Kind.HOSPITAL_NUMBER, Kind.PLACE, Kind.UK_PHONE, Kind.GMC, Kind.LONG_NUMBER})
+_SOFT: Final = frozenset({Kind.EMAIL, Kind.HOSPITAL_NUMBER, Kind.PLACE, Kind.UK_PHONE, Kind.GMC, Kind.LONG_NUMBER})
 """Finds in which an allowed word without digits may stay: "CT 1234567", "tel", "chest hospital"."""
 
 

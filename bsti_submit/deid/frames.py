@@ -7,6 +7,8 @@ not understood is refused.
 
 from __future__ import annotations
 
+import itertools
+import mmap
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK: Final = 4 << 20
+LET_GO_EVERY: Final = 8 * BLOCK
 """Bytes of native pixels handled at a time; a multiple of every word."""
 
 JPEG: Final = frozenset(
@@ -34,8 +37,13 @@ JPEG: Final = frozenset(
 )
 JPEG_LS: Final = frozenset(("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"))
 JPEG_2000: Final = frozenset(
-    ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.201")
-    + ("1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
+    (
+        "1.2.840.10008.1.2.4.90",
+        "1.2.840.10008.1.2.4.91",
+        "1.2.840.10008.1.2.4.201",
+        "1.2.840.10008.1.2.4.202",
+        "1.2.840.10008.1.2.4.203",
+    )
 )
 RLE: Final = "1.2.840.10008.1.2.5"
 ENCAPSULATED: Final = JPEG | JPEG_LS | JPEG_2000 | {RLE}
@@ -95,6 +103,8 @@ def native_size(layout: PixelLayout) -> int | None:
 def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Callable[[], Iterator[Buffer]]:
     def blocks() -> Iterator[Buffer]:
         for start in range(0, size, BLOCK):
+            if start % LET_GO_EVERY == 0:
+                _let_go(value)
             block: Buffer = value[start : start + BLOCK]
             if swap:
                 block = _turned(block, swap)
@@ -102,8 +112,15 @@ def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Cal
             if start + len(block) >= size:
                 block = _last(block, size - start, layout)
             yield block
+        _let_go(value)
 
     return blocks
+
+
+def _let_go(value: memoryview) -> None:
+    """Give the pages of a large mapped file back: once read they count as our memory, and reading them again is cheap."""
+    if isinstance(value.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        value.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def _last(block: Buffer, size: int, layout: PixelLayout) -> Buffer:
@@ -124,7 +141,7 @@ def _turned(block: Buffer, width: int) -> bytes:
 def _cleared(block: Buffer, layout: PixelLayout) -> Buffer:
     """Return a block with the bits above Bits Stored zero or, for signed data, filled with the sign."""
     allocated, stored = layout.bits_allocated, layout.bits_stored
-    if allocated == 1 or stored == allocated:
+    if allocated in (1, stored):
         return block
     import numpy as np
 
@@ -221,7 +238,7 @@ def _by_offsets(starts: tuple[int, ...], fragments: tuple[memoryview, ...]) -> I
     if starts[0] != 0 or any(start not in at for start in starts) or list(starts) != sorted(set(starts)):
         raise UnclearCoding
     bounds = [at[start] for start in starts] + [len(fragments)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in itertools.pairwise(bounds):
         yield fragments[first] if last == first + 1 else b"".join(fragments[first:last])
 
 

@@ -22,6 +22,7 @@ _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
+_SHORTEST_ID: Final = 6
 _SMALLEST, _LARGEST = 1e-60, 1e60
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
@@ -31,6 +32,8 @@ _YEAR = rb"(?:19[0-9]{2}|20[0-4][0-9])"
 _DATE: Final = re.compile(
     rb"(?<![0-9.])(?:%b%b%b|%b%b%b|%b%b%b)(?![0-9])" % (_YEAR, _MONTH, _DAY, _DAY, _MONTH, _YEAR, _MONTH, _DAY, _YEAR)
 )
+_PADDED: Final = re.compile(rb"(?<![0-9.])0[1-9][0-9]{4,6}(?![0-9.])")
+"""A number with one nought before it: a short date or an id, no measurement."""
 _TEN_DIGITS: Final = re.compile(rb"(?<![0-9.])[0-9]{10}(?![0-9.])")
 
 _DESCRIPTORS: Final = {
@@ -63,10 +66,12 @@ def is_text(vr: str, value: bytes) -> bool:
 
 def is_identifying(value: bytes) -> bool:
     """Tell a list of decimal numbers (DS, IS) in which a date stands, or a patient's number of the country."""
-    if len(value) < _LONG_ENOUGH:
+    if len(value) < _SHORTEST_ID:
         return False
-    return _DATE.search(value) is not None or any(
-        nhs.is_valid(digits.decode("ascii")) for digits in _TEN_DIGITS.findall(value)
+    return (
+        _PADDED.search(value) is not None
+        or _DATE.search(value) is not None
+        or any(nhs.is_valid(digits.decode("ascii")) for digits in _TEN_DIGITS.findall(value))
     )
 
 

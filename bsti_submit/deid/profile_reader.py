@@ -92,7 +92,7 @@ def lint_profile(name_or_path: str) -> tuple[Problem, ...]:
     """Return everything that is wrong with a profile or a bare recipe, its claims included."""
     path = _find(name_or_path)
     if path is None:
-        return (Problem("profile", 0, "there is no such profile, file or folder"),)
+        return (Problem("the profile", 0, "there is nothing of that name, and no file or folder there"),)
     return _examine(path)[1]
 
 

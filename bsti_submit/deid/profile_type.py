@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bsti_submit.deid.descriptors import Descriptors, load_vocabulary
 from bsti_submit.deid.kinds import left_out_reason
 from bsti_submit.deid.plan import DatePolicy, Plan
 from bsti_submit.deid.table import EDITION, Option
+from bsti_submit.identifiers import ALWAYS, Strength, find_identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +51,8 @@ class Profile:
         Private creators of whom the recipe keeps elements (113111); none in the shipped profiles.
     warnings
         What a bare recipe does not cover.
+    hospital_pattern
+        The form of the site's own hospital numbers, see `for_site`.
     """
 
     name: str
@@ -67,6 +71,13 @@ class Profile:
     retained_creators: tuple[str, ...] = ()
     extends: str = ""
     warnings: tuple[str, ...] = ()
+    hospital_pattern: re.Pattern[str] | None = field(default=None, repr=False)
+
+    def for_site(self, hospital_number_pattern: str) -> Profile:
+        """Return the profile as it holds at a site whose hospital numbers have a form of their own."""
+        if not hospital_number_pattern:
+            return self
+        return replace(self, hospital_pattern=re.compile(hospital_number_pattern, re.IGNORECASE))
 
     @cached_property
     def plan(self) -> Plan:
@@ -81,7 +92,22 @@ class Profile:
     @cached_property
     def descriptors(self) -> Descriptors:
         """The cleaner of free text."""
-        return Descriptors(self.words)
+        return Descriptors(self.words, self.looked_for, self.hospital_pattern)
+
+    @property
+    def looked_for(self) -> frozenset[str]:
+        """The identifier patterns in force: those of the nation that the profile names, and what is of no nation."""
+        return frozenset(self.patterns) | ALWAYS
+
+    def find_identifiers(self, text: str, /) -> list[tuple[str, int, int]]:
+        """Return kind, start and end of what looks like an identifier in a text, for the final check."""
+        hits = find_identifiers(
+            text,
+            strength=Strength.DESCRIPTOR,
+            patterns=self.looked_for,
+            hospital_pattern=self.hospital_pattern,
+        )
+        return [(hit.kind.value, hit.start, hit.end) for hit in hits]
 
     @cached_property
     def coded_terms(self) -> CodedTerms:

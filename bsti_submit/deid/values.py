@@ -269,7 +269,7 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
 
     A text where numbers belong, or numbers of another width, would turn into other numbers.
     """
-    if stated == vr or vr == "SQ":
+    if vr in (stated, "SQ"):
         return True
     if tag in _LOOK_UP_TABLES:
         return stated in _TABLES | {"UN"} and not (big_endian and stated in {"OB", "UN"})

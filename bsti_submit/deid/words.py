@@ -27,8 +27,14 @@ _IDS: Final = frozenset(
         0x00101090,
         0x00080050,
         0x00200010,
+        0x00380010,
+        0x00380060,
+        0x00321064,
+        0x00402016,
+        0x00402017,
+        0x00401001,
+        0x00400009,
     )
-    + (0x00380010, 0x00380060, 0x00321064, 0x00402016, 0x00402017, 0x00401001, 0x00400009)
 )
 _PLACES: Final = frozenset(
     (
@@ -41,8 +47,6 @@ _PLACES: Final = frozenset(
         0x00102150,
         0x00102152,
         0x00080092,
-    )
-    + (
         0x00080094,
         0x00102154,
         0x00102155,
@@ -51,8 +55,6 @@ _PLACES: Final = frozenset(
         0x00321031,
         0x00321033,
         0x00400241,
-    )
-    + (
         0x00400242,
         0x00400243,
         0x00402009,
@@ -62,8 +64,9 @@ _PLACES: Final = frozenset(
         0x00020016,
         0x00181000,
         0x001021F0,
+        0x00102180,
+        0x00102160,
     )
-    + (0x00102180, 0x00102160)
 )
 _PATIENT_NAMES: Final = frozenset((0x00100010, 0x00101001, 0x00101005, 0x00101060, 0x00102297))
 """The patient's own names, earlier names, and those of parents and guardians."""
@@ -74,7 +77,7 @@ _COMMON: Final = frozenset(
     the and for with from hospital hospitals trust nhs clinic ward unit department dept radiology imaging xray chest
     thorax lung head abdomen pelvis spine scan scanner room main road street university royal general medical centre
     center health care care's service services siemens philips toshiba canon fuji fujifilm agfa somatom portable adult
-    child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
+    ray rays x-ray child male female none unknown other anonymous anonymized removed dr mr mrs ms miss prof
     """.split()
 )
 """Words that stand in names of places and yet name nobody."""
@@ -146,7 +149,7 @@ class KnownWords:
             self._take(text, SHORTEST_NAME, _TITLES | ordinary)
             self._words |= joined_forms(normalised(text)) - ordinary
         else:
-            self._take(text, SHORTEST_WORD, _COMMON if tag in _IDS else _COMMON | self._ordinary)
+            self._take(text, SHORTEST_WORD, _COMMON | self._ordinary)
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)

@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bsti_submit.identifiers.kinds import Hit, Kind, Strength
-from bsti_submit.identifiers.patterns import ALL, NATIONS, PATTERNS, Pattern
+from bsti_submit.identifiers.patterns import ALL, ALWAYS, NATIONS, PATTERNS, Pattern
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Collection
 
-__all__ = ["NATIONS", "PATTERNS", "Hit", "Kind", "Pattern", "Strength", "find_identifiers"]
+__all__ = ["ALWAYS", "NATIONS", "PATTERNS", "Hit", "Kind", "Pattern", "Strength", "find_identifiers"]
 
 
 class _AsciiForm(dict[int, str]):

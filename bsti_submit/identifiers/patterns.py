@@ -5,9 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bsti_submit.identifiers import forms, typed
+from bsti_submit.identifiers.forms import (
+    AGE,
+    AGE_90_PLUS,
+    DATE,
+    DAY_AND_MONTH,
+    EMAIL,
+    HOSPITAL_NUMBER,
+    HOSPITAL_NUMBER_IN_DESCRIPTOR,
+    IP_ADDRESS,
+    LONG_NUMBER,
+    PHONE,
+    POSTCODE,
+    REGISTRATION,
+    URL,
+    places,
+    spans,
+    titles,
+)
 from bsti_submit.identifiers.kinds import Kind, Strength
 from bsti_submit.identifiers.numbers import numbers
+from bsti_submit.identifiers.typed import (
+    ages,
+    emails,
+    holidays,
+    insurance_numbers,
+    labelled_numbers,
+    names,
+    spaced_numbers,
+    whereabouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,15 +59,15 @@ _STRICT = frozenset({Strength.STRICT})
 _DESCRIPTOR = frozenset({Strength.DESCRIPTOR})
 
 ALL: tuple[Pattern, ...] = (
-    Pattern(Kind.EMAIL, "Email addresses.", forms.spans(forms.EMAIL), _BOTH, needs_digit=False),
+    Pattern(Kind.EMAIL, "Email addresses.", spans(EMAIL), _BOTH, needs_digit=False),
     Pattern(
         Kind.URL,
         "Web addresses, host names and file paths.",
-        forms.spans(forms.URL),
+        spans(URL),
         _BOTH,
         needs_digit=False,
     ),
-    Pattern(Kind.IP_ADDRESS, "IP and MAC addresses.", forms.spans(forms.IP_ADDRESS), _BOTH, needs_digit=False),
+    Pattern(Kind.IP_ADDRESS, "IP and MAC addresses.", spans(IP_ADDRESS), _BOTH, needs_digit=False),
     Pattern(
         Kind.NHS_NUMBER,
         "NHS numbers of England, Wales and Man: ten digits in any spacing with a right check digit.",
@@ -72,37 +99,37 @@ ALL: tuple[Pattern, ...] = (
     Pattern(
         Kind.GMC,
         "Registration numbers of the GMC (seven digits near the letters GMC), NMC and HCPC.",
-        forms.spans(forms.REGISTRATION),
+        spans(REGISTRATION),
         _BOTH,
         needs_digit=True,
     ),
     Pattern(
         Kind.UK_PHONE,
         "Telephone, mobile, bleep and extension numbers, with or without +44 and spaces.",
-        forms.spans(forms.PHONE),
+        spans(PHONE),
         _BOTH,
         needs_digit=True,
     ),
-    Pattern(Kind.UK_POSTCODE, "UK postcodes.", forms.spans(forms.POSTCODE), _BOTH, needs_digit=True),
+    Pattern(Kind.UK_POSTCODE, "UK postcodes.", spans(POSTCODE), _BOTH, needs_digit=True),
     Pattern(
         Kind.AGE_90_PLUS,
         "Ages of 90 and over, such as 'aged 93' or '93F'.",
-        forms.spans(forms.AGE_90_PLUS),
+        spans(AGE_90_PLUS),
         _STRICT,
         needs_digit=False,
     ),
-    Pattern(Kind.AGE, "Ages, such as '55F' or '7 yrs'.", forms.spans(forms.AGE), _DESCRIPTOR, needs_digit=True),
+    Pattern(Kind.AGE, "Ages, such as '55F' or '7 yrs'.", spans(AGE), _DESCRIPTOR, needs_digit=True),
     Pattern(
         Kind.DATE,
         "Dates in figures or with the month's name, years 1900 to 2049, and what follows 'born' or 'DOB'.",
-        forms.spans(forms.DATE),
+        spans(DATE),
         _BOTH,
         needs_digit=True,
     ),
     Pattern(
         Kind.DATE,
         "Day and month without a year.",
-        forms.spans(forms.DAY_AND_MONTH),
+        spans(DAY_AND_MONTH),
         _STRICT,
         needs_digit=True,
     ),
@@ -110,7 +137,7 @@ ALL: tuple[Pattern, ...] = (
         Kind.HOSPITAL_NUMBER,
         "Hospital numbers: letters followed by digits, what follows 'MRN' or 'hospital no', the site's own"
         " pattern if it gave one.",
-        forms.spans(forms.HOSPITAL_NUMBER),
+        spans(HOSPITAL_NUMBER),
         _STRICT,
         needs_digit=True,
     ),
@@ -118,7 +145,7 @@ ALL: tuple[Pattern, ...] = (
         Kind.HOSPITAL_NUMBER,
         "Hospital numbers: letters followed by five or more digits, what follows 'MRN' or 'hospital no', the"
         " site's own pattern if it gave one.",
-        forms.spans(forms.HOSPITAL_NUMBER_IN_DESCRIPTOR),
+        spans(HOSPITAL_NUMBER_IN_DESCRIPTOR),
         _DESCRIPTOR,
         needs_digit=True,
     ),
@@ -135,53 +162,53 @@ ALL: tuple[Pattern, ...] = (
     Pattern(
         Kind.UK_PHONE,
         "More than eight digits with spaces or hyphens between them.",
-        typed.spaced_numbers,
+        spaced_numbers,
         _STRICT,
         needs_digit=True,
     ),
-    Pattern(Kind.LONG_NUMBER, "National Insurance numbers.", typed.insurance_numbers, _STRICT, needs_digit=True),
+    Pattern(Kind.LONG_NUMBER, "National Insurance numbers.", insurance_numbers, _STRICT, needs_digit=True),
     Pattern(
         Kind.HOSPITAL_NUMBER,
         "What follows 'accession', 'ref' or 'request'.",
-        typed.labelled_numbers,
+        labelled_numbers,
         _STRICT,
         needs_digit=True,
     ),
-    Pattern(Kind.EMAIL, "Email addresses in words: 'name at site dot uk'.", typed.emails, _STRICT, needs_digit=False),
-    Pattern(Kind.AGE_90_PLUS, "Ages of 90 and over in words.", typed.ages, _STRICT, needs_digit=False),
-    Pattern(Kind.DATE, "Public holidays.", typed.holidays, _STRICT, needs_digit=False),
+    Pattern(Kind.EMAIL, "Email addresses in words: 'name at site dot uk'.", emails, _STRICT, needs_digit=False),
+    Pattern(Kind.AGE_90_PLUS, "Ages of 90 and over in words.", ages, _STRICT, needs_digit=False),
+    Pattern(Kind.DATE, "Public holidays.", holidays, _STRICT, needs_digit=False),
     Pattern(
         Kind.TITLE_NAME,
         "Common given names and surnames, two words with capitals, and who is spoken of.",
-        typed.names,
+        names,
         _STRICT,
         needs_digit=False,
     ),
     Pattern(
         Kind.PLACE,
         "Where somebody lives, works or is treated, and streets.",
-        typed.whereabouts,
+        whereabouts,
         _STRICT,
         needs_digit=False,
     ),
     Pattern(
         Kind.LONG_NUMBER,
         "Five or more digits in a row.",
-        forms.spans(forms.LONG_NUMBER),
+        spans(LONG_NUMBER),
         _BOTH,
         needs_digit=True,
     ),
     Pattern(
         Kind.TITLE_NAME,
         "Names after a title or a role: Dr, Mrs, Prof, Nurse, 'seen by', 'next of kin:' and the like.",
-        forms.titles,
+        titles,
         _BOTH,
         needs_digit=False,
     ),
     Pattern(
         Kind.PLACE,
         "Names of hospitals, infirmaries, trusts, hospices, care homes, wards, bays and beds.",
-        forms.places,
+        places,
         _BOTH,
         needs_digit=False,
     ),
@@ -189,6 +216,13 @@ ALL: tuple[Pattern, ...] = (
 
 NATIONS: dict[str, tuple[str, ...]] = {"uk": tuple(kind.value for kind in Kind)}
 """Nation → names of the patterns that apply there. A profile may also list names itself."""
+
+_OF_NO_NATION = (
+    *(Kind.IP_ADDRESS, Kind.TEN_DIGITS, Kind.DATE, Kind.AGE, Kind.AGE_90_PLUS),
+    *(Kind.HOSPITAL_NUMBER, Kind.LONG_NUMBER, Kind.TITLE_NAME, Kind.PLACE),
+)
+ALWAYS: frozenset[str] = frozenset(kind.value for kind in _OF_NO_NATION)
+"""Names of the patterns that are looked for whatever a profile says."""
 
 PATTERNS: dict[str, str] = {}
 """Name of each pattern → what it finds, in plain English."""

@@ -102,7 +102,12 @@ _SPOKEN_OF = re.compile(
     r"|grandson|granddaughter|grandmother|grandfather|partner|friend|colleague|named?|called|asked|told|informed|contacted"
     r"|d/w|c/o|via)(?i: by| with| to| from| of)? +"
     rf"(?P<name>{_NAME})"
-    rf"|\b(?i:(?:\w+ed|seen|known|discuss) (?:by|with)|(?:spoke|spoken|speak|talked|known) to) +(?P<agent>{_NAME})"
+    rf"|\b(?i:"
+    r"(?:seen|reviewed|asked|requested|advised|accepted|referred|reported|signed|examined|assessed|called|informed|sent"
+    r"|booked|arranged|consented|scanned|performed|verified|accompanied|brought in|cared for) by"
+    r"|(?:discuss|discussed|seen|reviewed|liaised|lives?|living|agreed|accompanied|spoke|spoken) with"
+    r"|(?:spoke|spoken|speak|talked|known) to) +"
+    rf"(?P<agent>{_NAME})"
 )
 _LIVING = re.compile(
     r"\b(?i:lives?|lived|living|resid(?:es?|ent|ing)|works?|worked|working|employed|inmate|prisoner|student|pupil|teacher"

@@ -104,13 +104,10 @@ class OpenedFile:
 
 
 def _regular(descriptor: int) -> IO[bytes]:
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        return os.fdopen(descriptor, "rb", buffering=0)
-    except BaseException:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def version_of(status: os.stat_result) -> bytes:

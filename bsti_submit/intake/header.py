@@ -304,9 +304,6 @@ def read_header(opened: Opened) -> Header | None:
         header = Header()
         try:
             found = _read(opened, start, header)
-            if cut and not header.problem:
-                header.problem = Reason.TRUNCATED
-            return found
         except _Short:
             if cut or len(start) >= opened.size:
                 header.problem = Reason.TRUNCATED
@@ -315,6 +312,10 @@ def read_header(opened: Opened) -> Header | None:
         except _Bad as bad:
             header.problem = bad.reason
             return header
+        else:
+            if cut and not header.problem:
+                header.problem = Reason.TRUNCATED
+            return found
 
 
 def _read(opened: Opened, start: Buffer, header: Header) -> Header | None:

@@ -192,6 +192,18 @@ class Outbox:
             yield
 
     @contextmanager
+    def holding(self, case_id: str) -> Iterator[None]:
+        """Hold one case: what is being sent is not withdrawn, amended or dropped at the same time.
+
+        Raises
+        ------
+        NotDeliveredError
+            If another process has it.
+        """
+        with self._held(f"case-{case_id}", "Another bsti-submit on this machine is at work on that very case."):
+            yield
+
+    @contextmanager
     def sending(self) -> Iterator[None]:
         """Be the one sender of this machine.
 
@@ -300,7 +312,7 @@ class Outbox:
             # A sender was interrupted, unless it is at work this moment: then the lock is not free.
             if (case.attestation, case.destination) == (attestation, destination):
                 return
-            with self.sending():
+            with self.holding(case_id):
                 self._approve(self.get(case_id), attestation, destination)
             return
         self._approve(case, attestation, destination)
@@ -383,7 +395,7 @@ class Outbox:
         NotDeliveredError
             If it is being sent at this moment.
         """
-        with self.sending():
+        with self.holding(self.get(case_id).case_id):
             case = self.get(case_id)
             if case.state not in {*UNDELIVERED, State.REFUSED}:
                 raise InputError(

@@ -14,7 +14,7 @@ from bsti_submit.deid.staged import Refusal
 from bsti_submit.deid.words import KnownWords
 from bsti_submit.model import Certified, InstanceRef
 from bsti_submit.phi import Identified
-from bsti_submit.pipeline.stream import file_bytes, national
+from bsti_submit.pipeline.stream import file_bytes
 from bsti_submit.sample.probes import Traces, make_probes
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _judge(found: Score, profile: Profile, engine: Engine, probe: Probe) -> None
     traces = Traces(file_bytes(staged))
     harvest = Harvest()
     harvest.add_header(probe.data, InstanceRef(1))
-    gate = Gate(profile.allow_list(), harvest.build(profile.words), national)
+    gate = Gate(profile.allow_list(), harvest.build(profile.words), profile.find_identifiers)
     certified = isinstance(gate.certify(InstanceRef(1), staged.payload()), Certified)
     if any(map(traces.has, probe.secrets)):
         found.leaked[probe.kind] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -159,12 +159,7 @@ class Prepared:
         if choices.studies is not None:
             wanted = {ref for number in choices.studies for ref in self.study(number).refs}
         kept: list[SurveyedInstance] = []
-        refused = [
-            Rejection(found.ref, found.sop_class_uid, Outcome.LEFT_OUT, Reason.LEFT_OUT_BY_PERSON)
-            if found.ref in choices.leave_out
-            else found
-            for found in self.survey.rejections
-        ]
+        refused = [self._rejected(found, choices) for found in self.survey.rejections]
         for instance in self.survey.instances:
             refusal = self._refusal(instance, choices, wanted)
             if refusal is None:
@@ -172,6 +167,15 @@ class Prepared:
             else:
                 refused.append(Rejection(instance.ref, instance.sop_class_uid, *refusal))
         return Selection(tuple(kept), tuple(sorted(refused, key=lambda rejection: rejection.ref)))
+
+    def _rejected(self, found: Rejection, choices: Choices) -> Rejection:
+        """Return what became of a file that the survey could not take: of a kind that is not sent it is no doubt."""
+        if found.ref in choices.leave_out:
+            return replace(found, outcome=Outcome.LEFT_OUT, reason=Reason.LEFT_OUT_BY_PERSON)
+        kind = self.profile.sop_class_kind(found.sop_class_uid) if found.sop_class_uid else None
+        if found.outcome is Outcome.HELD and kind is not None:
+            return replace(found, outcome=Outcome.LEFT_OUT, reason=kind, attribute="")
+        return found
 
     def _refusal(
         self, instance: SurveyedInstance, choices: Choices, wanted: Collection[InstanceRef] | None

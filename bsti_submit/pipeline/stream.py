@@ -144,7 +144,7 @@ class Work:
             self._gate = Gate(
                 self._profile.allow_list(),
                 self._identity.matcher(),
-                national,
+                self._profile.find_identifiers,
                 dates="modified" if self._profile.date_policy == "modified" else "removed",
                 decode=decode_samples,
             )

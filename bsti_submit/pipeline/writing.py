@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bsti_submit.errors import HeldError, InputError
 
@@ -75,7 +75,7 @@ class FolderWriter:
                     stream.write(chunk)
             if digest.hexdigest() != certified.sha256:
                 raise HeldError("An image changed after its final check, so it was not written.")
-            os.replace(part, target)
+            part.replace(target)
         except OSError:
             raise InputError("The output folder cannot be written to.", hint="Is the disk full?") from None
         finally:
@@ -83,12 +83,12 @@ class FolderWriter:
                 part.unlink()
 
 
-_OWN_NAME: Final = re.compile(r"ST[A-Z2-7]{10}/SE[A-Z2-7]{10}/IM[A-Z2-7]{10}\.dcm")
+_OURS = re.compile(r"ST[A-Z2-7]{10}/SE[A-Z2-7]{10}/IM[A-Z2-7]{10}\.dcm")
 
 
-def is_own_name(name: str) -> bool:
-    """Whether a path below a folder has the form that `FolderWriter` gives, and so tells nothing of anybody."""
-    return _OWN_NAME.fullmatch(name) is not None
+def is_our_name(name: str) -> bool:
+    """Whether a name below an output folder is of the form we give; any other may name a patient."""
+    return _OURS.fullmatch(name) is not None
 
 
 def short(uid: str) -> str:

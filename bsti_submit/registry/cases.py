@@ -419,7 +419,9 @@ class Cases:
             row = self._visible(db, asked, case_id)
             if records.state_of(row) is not State.WITHDRAWN:
                 self._withdraw(db, asked, row, str(body["reason"]), now, urgent=urgent)
-                row = cast("sqlite3.Row", records.find(db, case_id))
+            elif urgent and not row["urgent"] and row["purged"] is None:
+                self._hurry(db, asked, case_id, now)
+            row = cast("sqlite3.Row", records.find(db, case_id))
             receipt = records.receipt(db, case_id, "withdrawal")
             if receipt is None:
                 raise Problem("bad-state", "The registry itself ended this case.")
@@ -442,6 +444,16 @@ class Cases:
         records.sign_receipt(db, self._signer, self._registry_id, row, "withdrawal", now)
         records.event(db, case_id, "withdrawn", asked.actor, now)
         self._audit(db, asked, "case-withdrawn", case_id, now)
+
+    def _hurry(self, db: sqlite3.Connection, asked: Asked, case_id: str, now: int) -> None:
+        """Bring the erasure of a withdrawn case forward: something was found in it afterwards."""
+        db.execute(
+            "UPDATE cases SET urgent = 1, purge_by = ? WHERE id = ?",
+            (now + self._settings.urgent_purge_days * DAY, case_id),
+        )
+        records.touch(db, case_id, now)
+        records.event(db, case_id, "withdrawal-urgent", asked.actor, now)
+        self._audit(db, asked, "withdrawal-urgent", case_id, now)
 
     # -- shared -----------------------------------------------------------------------------------
 

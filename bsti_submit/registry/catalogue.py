@@ -182,7 +182,14 @@ def parse_allow_list(document: Object) -> KnownProfile:
         else:
             forms, literals = cast("list[str]", entry), []
         elements[int(tag, 16)] = Allowed(frozenset(Form(form) for form in forms), frozenset(literals))
-    allow_list = AllowList(str(document["profile"]), str(document["version"]), str(document["recipe_sha256"]), elements)
+    private = {
+        (int(str(each["group"]), 16), str(each["creator"]), int(str(each["element"]), 16)): Allowed(
+            frozenset(Form(form) for form in cast("list[str]", each["forms"]))
+        )
+        for each in cast("list[Object]", document.get("private", []))
+    }
+    profile, version, recipe = (str(document[member]) for member in ("profile", "version", "recipe_sha256"))
+    allow_list = AllowList(profile, version, recipe, elements, private)
     sop_classes = cast("list[str]", document.get("sop_classes", list(_CT_CR_DX)))
     return KnownProfile(allow_list, frozenset(sop_classes))
 

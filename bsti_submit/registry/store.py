@@ -145,7 +145,7 @@ class Store:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
-                raise RuntimeError("this data folder was made by another version")
+                raise RuntimeError("this data folder was made by another version")  # noqa: TRY301 - closed as after any fault
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

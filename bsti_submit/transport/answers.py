@@ -71,6 +71,10 @@ class TransientError(NotDeliveredError):
         self.wait = wait
 
 
+class BusyError(TransientError):
+    """The server was reached and said that it is busy."""
+
+
 def is_busy(answer: Answer) -> bool:
     """Whether the same request may go through later."""
     return answer.status in BUSY or answer.status >= _SERVER_FAULT
@@ -84,7 +88,7 @@ def refusal(answer: Answer) -> BstiError:
     """
     status = answer.status
     if is_busy(answer):
-        return TransientError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after())
+        return BusyError("The registry is busy or out of order.", hint=_SAFE, wait=answer.retry_after())
     if status == 401 or (status == 403 and answer.problem):
         return SettingsError(
             "The registry does not accept the token.",

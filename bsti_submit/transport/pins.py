@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.errors import SettingsError
 from bsti_submit.receipt import is_signed_by
+from bsti_submit.transport.address import origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Pins:
-    """Pinned keys, in one file of the home folder: registry address → key id → public key."""
+    """Pinned keys, in one file of the home folder: origin of the registry → key id → public key."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / "pins.json"
 
     def keys(self, registry: str) -> dict[str, str]:
         """Return the keys that are trusted for a registry: key id → public key, base64url."""
-        return dict(self._all().get(registry, {}))
+        return dict(self._all().get(origin(registry), {}))
 
     def every_key(self) -> dict[str, str]:
         """Return the keys of all registries, for checking a receipt offline."""
@@ -64,12 +65,21 @@ class Pins:
             found = json.loads(self._path.read_text("utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise SettingsError("The file of pinned registry keys cannot be read.", hint=_ASK) from None
-        return found if isinstance(found, dict) else {}
+        if not _is_sound(found):
+            # Nothing pinned and a file that was spoilt are not the same: the first would trust whoever answers.
+            raise SettingsError("The file of pinned registry keys is not as this program writes it.", hint=_ASK)
+        whole: dict[str, dict[str, str]] = {}
+        for registry, keys in found.items():
+            known = whole.setdefault(origin(registry), {})
+            if any(known.get(kid, public) != public for kid, public in keys.items()):
+                raise SettingsError("The file of pinned registry keys contradicts itself.", hint=_ASK)
+            known.update(keys)
+        return whole
 
     def _write(self, registry: str, keys: Mapping[str, str]) -> None:
-        whole = self._all() | {registry: dict(keys)}
+        whole = self._all() | {origin(registry): dict(keys)}
         part = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,6 +97,13 @@ _CHANGED = "The registry signs with a key that this site does not know and that 
 _ASK = (
     "Nothing was sent. Ask the registry by telephone before you trust it; the pins are in pins.json in the home folder."
 )
+
+
+def _is_sound(found: object) -> bool:
+    return isinstance(found, dict) and all(
+        isinstance(keys, dict) and keys and all(isinstance(public, str) and public for public in keys.values())
+        for keys in found.values()
+    )
 
 
 def _is_endorsed(key: Mapping[str, object], known: Mapping[str, str]) -> bool:

@@ -110,6 +110,11 @@ def _each(outbox: Outbox, destination_for: Callable[[str], Destination], progres
 
 
 def _send(outbox: Outbox, case_id: str, destination: Destination, progress: Progress) -> Receipt:
+    with outbox.holding(case_id):
+        return _send_held(outbox, case_id, destination, progress)
+
+
+def _send_held(outbox: Outbox, case_id: str, destination: Destination, progress: Progress) -> Receipt:
     case = outbox.get(case_id)
     if case.state is State.DELIVERED:
         return Receipt.parse(case.receipt)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.errors import HeldError, NotDeliveredError
-from bsti_submit.transport.answers import Answer, TransientError, refusal
+from bsti_submit.transport.answers import Answer, BusyError, TransientError, is_busy, refusal
 from bsti_submit.transport.retry import patiently
 
 if TYPE_CHECKING:
@@ -152,20 +152,23 @@ class Upload:
 
     def _onward(self, url: str, known: int, progress: Progress) -> int:
         """Send until the offset moves. After a lost connection, ask for the offset before sending."""
-        lost = False
+        lost = busy = False
         broken = 0
 
         def attempt() -> int:
-            nonlocal lost, broken
+            nonlocal lost, busy, broken
             if lost:
                 found = self._offset(url)
                 lost = False
                 if found != known:
                     return found
+            if busy:
+                self._knock(url, known)
             try:
                 moved = self._piece(url, known, progress)
             except TransientError as fault:
                 lost = True
+                busy = isinstance(fault, BusyError)
                 broken += fault.wait is None
                 if broken and broken % 2 == 0:
                     self._halve()  # a line that breaks again and again may carry less at a time
@@ -176,6 +179,20 @@ class Upload:
             return moved
 
         return patiently(attempt, self.give_up, self.told)
+
+    def _knock(self, url: str, offset: int) -> None:
+        """Send a piece of no bytes after a "busy", so that no whole piece is sent to be turned away again.
+
+        Raises
+        ------
+        TransientError
+            If it is still busy. Whatever else it says is left to the piece to find out.
+        """
+        answer = self.connection.request(
+            "POST" if self._override else "PATCH", url, headers=self._piece_headers(offset, 0) | {"Content-Length": "0"}
+        )
+        if is_busy(answer):
+            raise refusal(answer)
 
     def _halve(self) -> None:
         self.chunk = max(self.chunk // 2, SMALLEST_CHUNK)
@@ -194,6 +211,21 @@ class Upload:
     def _piece(self, url: str, offset: int, progress: Progress) -> int:
         """Send one piece and return the server's new offset."""
         length = min(self.chunk, self.size - offset)
+        answer = self.connection.request(
+            "POST" if self._override else "PATCH",
+            url,
+            headers=self._piece_headers(offset, length),
+            body=lambda: self._blocks(offset, length, progress),
+            length=length,
+        )
+        moved = answer.number("upload-offset")
+        if answer.is_done and moved is not None and moved <= self.size:
+            return moved
+        if answer.is_done:
+            raise _no_tus()
+        return self._unwelcome(answer, url)
+
+    def _piece_headers(self, offset: int, length: int) -> dict[str, str]:
         headers = {
             **VERSION,
             "Upload-Offset": str(offset),
@@ -204,19 +236,7 @@ class Upload:
             headers["Upload-Checksum"] = f"sha256 {digest}"
         if self._override:
             headers["X-HTTP-Method-Override"] = "PATCH"
-        answer = self.connection.request(
-            "POST" if self._override else "PATCH",
-            url,
-            headers=headers,
-            body=lambda: self._blocks(offset, length, progress),
-            length=length,
-        )
-        moved = answer.number("upload-offset")
-        if answer.is_done and moved is not None and moved <= self.size:
-            return moved
-        if answer.is_done:
-            raise _no_tus()
-        return self._unwelcome(answer, url)
+        return headers
 
     def _unwelcome(self, answer: Answer, url: str) -> int:
         match answer.status:

@@ -121,8 +121,10 @@ def test_a_missing_metric_says_how_to_leave_it_out(place):
     record = change(CT_RECORD)
     del record["crp"]
     assert json_problems(place, record) == [
-        'E-REQUIRED crp: missing. Give a value or say why not with "absent": '
-        "not-done, pending, unknown, withheld or not-applicable."
+        (
+            'E-REQUIRED crp: missing. Give a value or say why not with "absent": '
+            "not-done, pending, unknown, withheld or not-applicable."
+        )
     ]
     ((column, told),) = csv_problems(place, crp="", crp_unit="", crp_day="")
     assert (column, told.partition(". ")[0]) == ("crp", "E-REQUIRED crp: missing")

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from bsti_submit.cli.app import app
 from bsti_submit.clinical.record import ClinicalRecord, validate
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.deid.pseudonyms import SiteKey
@@ -24,6 +26,7 @@ from bsti_submit.pipeline.prepared import prepare
 from bsti_submit.sample import make_sample
 
 from .samples import CT_RECORD, change
+from .test_messages import STATED
 from .test_prompt import Screen
 
 NOBODY = {"prior_imaging": {"value": "no"}, "age": {"absent": "unknown"}, "sex": {"absent": "unknown"}}
@@ -159,6 +162,14 @@ def site(tmp_path_factory):
     return folder, environment, sample, other
 
 
+@pytest.fixture(scope="module")
+def earlier(site):
+    """The id of the earlier study's own case, which is packaged."""
+    done = package(site, site[0] / "prior", "prior")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["case_id"]
+
+
 def package(site, images, name, **members):
     folder, environment, sample, _ = site
     record = {
@@ -186,11 +197,8 @@ def listed(case_id, days):
     return {"value": "yes", "studies": [{"modality": "CT", "days_before": days, "case_id": case_id, "included": False}]}
 
 
-def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_is_held(site):
+def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_is_held(site, earlier):
     folder, _, sample, other = site
-    first = package(site, folder / "prior", "prior")
-    assert first.returncode == 0, first.stderr
-    earlier = json.loads(first.stdout)["case_id"]
     stranger = package(site, other.folder, "stranger", prior_imaging=listed(earlier, 30))
     assert stranger.returncode == 3
     told = json.loads(stranger.stdout)["error"]
@@ -210,22 +218,57 @@ def test_a_case_that_this_machine_does_not_know_is_taken_on_its_check_character(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_delivered_earlier_case_is_offered_at_the_prompt(site):
+def test_a_delivered_earlier_case_is_offered_at_the_prompt(site, earlier):
     folder, _, sample, _ = site
     key = SiteKey(base64.b64decode((folder / "site.key").read_text()))
-    made = package(site, folder / "prior", "again")
     with (
         Outbox(folder / "home") as outbox,
         prepare(sample.folder, load_profile("bsti-default"), key, lambda _: None) as prepared,
     ):
-        case_id = outbox.find(prepared.tag([2])).case_id
+        assert outbox.find(prepared.tag([2])).case_id == earlier
         assert prepared.context(1, outbox=outbox).priors[0].case_id == ""
-        outbox.delivered(case_id, json.dumps({"id": "R-1"}).encode())
+        outbox.delivered(earlier, json.dumps({"id": "R-1"}).encode())
         facts = prepared.context(1, outbox=outbox)
-        assert facts.priors[0].case_id == case_id
+        assert facts.priors[0].case_id == earlier
         answers = [sample.id_suffix, "", "", "2", "nd", "", "nd", "nd", "nd", "", "", "1", "", "", "done"]
         screen = Screen(*answers, facts=facts)
         record = screen.run()
-    assert f"(case {case_id})" in screen.text
-    assert record.data["prior_imaging"]["studies"][0]["case_id"] == case_id
-    assert made.returncode == 0
+    assert f"(case {earlier})" in screen.text
+    assert record.data["prior_imaging"]["studies"][0]["case_id"] == earlier
+
+
+@pytest.fixture
+def here(site, monkeypatch):
+    """The environment of the site, with an empty home."""
+    folder, environment, _, other = site
+    for name in ("BSTI_SITE_KEY_FILE",):
+        monkeypatch.setenv(name, environment[name])
+    home = folder / "empty-home"
+    shutil.rmtree(home, ignore_errors=True)
+    monkeypatch.setenv("BSTI_HOME", str(home))
+    return folder, other.folder, home
+
+
+WITH_IMAGES = [
+    *[(name, ("check",)) for name in STATED],
+    *[(name, ("package",)) for name in ("age over 89", "identifier in text", "unknown field")],
+    *[(name, ("case", "--dry-run")) for name in ("no unit", "impossible pO2", "both")],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), WITH_IMAGES, ids=lambda value: value if isinstance(value, str) else value[0]
+)
+def test_a_stated_mistake_beside_images_is_told_and_nothing_is_built(here, name, command):
+    folder, images, home = here
+    members, message = STATED[name]
+    file = folder / "wrong.json"
+    file.write_text(json.dumps(change(CT_RECORD, **{**NOBODY, **NO_TESTS, **members})), "utf-8")
+    done = CliRunner().invoke(app, [command[0], str(images), "--clinical", str(file), *command[1:]])
+    assert done.exit_code == 2, done.stderr
+    assert f"  {message}" in done.stderr.splitlines()
+    assert done.stdout == ""
+    if home.exists():
+        assert [path for path in home.rglob("*") if path.suffix in {".zip", ".part"}] == []
+        with Outbox(home) as outbox:
+            assert outbox.list() == ()

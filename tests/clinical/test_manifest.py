@@ -346,3 +346,33 @@ def test_a_reference_with_the_patients_name_is_refused_without_being_repeated(fa
     with pytest.raises(InputError) as raised:
         row.accept(facts)
     assert "quaglione" not in "".join(raised.value.details)
+
+
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [
+        ("positive at the limit of detection", "positive"),
+        ("SARS-CoV-2 RNA DETECTED", "positive"),
+        ("RNA detected (SARS-CoV-2)", "positive"),
+        ("not detected", "negative"),
+        ("NOT DETECTED", "negative"),
+        ("equivocal", "indeterminate"),
+        ("inconclusive", "indeterminate"),
+        ("void", "indeterminate"),
+        ("failed", "indeterminate"),
+        ("insufficient", "indeterminate"),
+        ("pend", "pending"),
+    ],
+)
+def test_the_words_of_laboratories_are_read(words, result):
+    (row,) = parse(
+        sheet({**CT_ROW, "pcr_status": result, "pcr_tests": f"{words}@-1", "pcr_specimens": ""})
+    ).require_valid()
+    assert row.record.data["rt_pcr"] == {"status": result, "tests": [{"result": result, "day": -1}]}
+    told = [note.text for note in row.record.notes if note.path == "rt_pcr"]
+    assert bool(told) is (words in {"void", "failed", "insufficient"})
+
+
+@pytest.mark.parametrize("words", ["lateral flow positive", "LFT neg", "antigen positive", "lfd pos"])
+def test_a_test_of_another_kind_is_not_taken_for_one(words):
+    assert problems(CT_ROW, pcr_tests=f"{words}@-1") == [("pcr_tests", "E-CHOICE")]

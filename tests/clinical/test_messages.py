@@ -104,6 +104,14 @@ OTHERS = {
         "E-FIO2 po2.fio2",
     ),
     "saturation as fraction": ({"spo2": {"value": 0.94, "unit": "%"}}, "E-RANGE spo2"),
+    "earlier imaging without an answer": ({"prior_imaging": {}}, "E-REQUIRED prior_imaging.value"),
+    "earlier imaging as a word": ({"prior_imaging": "yes"}, "E-TYPE prior_imaging"),
+    "RT-PCR as a word": ({"rt_pcr": "positive"}, "E-TYPE rt_pcr"),
+    "text without a code": ({"indication": {"text": "cough"}}, "E-REQUIRED indication"),
+    "less than nothing": ({"crp": {"value": 0, "unit": "mg/L", "comparator": "<"}}, "E-RANGE crp"),
+    "oxygen without a saturation": ({"spo2": {"absent": "not-done", "fio2": 0.28}}, "E-NO-VALUE spo2"),
+    "a formula": ({"indication": {"code": "other", "text": "=1+1+1"}}, "E-FORMULA indication.text"),
+    "a signed formula": ({"indication": {"code": "other", "text": "+cmd()"}}, "E-FORMULA indication.text"),
     "yes without studies": ({"prior_imaging": {"value": "yes"}}, "E-REQUIRED prior_imaging"),
     "no with studies": (
         {"prior_imaging": {"value": "no", "studies": [{"modality": "CT", "days_before": 3}]}},
@@ -205,6 +213,35 @@ def test_a_likely_cause_is_offered_on_a_line_of_its_own():
     assert raised.value.details[1] == "  This looks like cells/uL; 6400 /uL is 6.4 10*9/L."
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("white_cell_counts", "white_cell_count"),
+        ("WCC", "white_cell_count"),
+        ("PaO2", "po2"),
+        ("p02", "po2"),
+        ("Sexx", "sex"),
+    ],
+)
+def test_a_misspelt_field_is_answered_with_the_right_one(name, meant):
+    with pytest.raises(InputError) as raised:
+        accept(change(CT_RECORD, **{name: 1}), BARE)
+    assert raised.value.details[1] == f"  Did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["dob", "nhs_number", "patientName", "hospital_id", "consultant"])
+def test_a_field_named_for_a_kind_of_thing_is_named(name):
+    assert lines(change(CT_RECORD, **{name: 1}))[0].startswith(f"E-UNKNOWN-FIELD {name}: ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["quaglione", "smith_john", "name_quaglione", "PatientQuaglione", "n9434765919", "p19470312", "patient name", ""],
+)
+def test_a_field_named_for_a_person_is_not_named(name):
+    assert lines(change(CT_RECORD, **{name: 1}))[0].startswith("E-UNKNOWN-FIELD (unnamed): ")
+
+
 @pytest.mark.parametrize("raw", [None, [], "text", 3, True, [CT_RECORD]])
 def test_what_is_no_object_is_refused(raw):
     assert lines(raw) == ["E-TYPE: the clinical record must be one JSON object, in curly brackets."]
@@ -216,8 +253,8 @@ BROKEN = {
     "decimal comma": (b'{"crp": {"value": 6,4}}', "E-JSON: this is not JSON: see line 1, column 21."),
     "single quotes": (b"{'crp': 1}", "E-JSON: this is not JSON: see line 1, column 2."),
     "trailing comma": (b'{"crp": 1,}', "E-JSON: this is not JSON: see line 1, column"),
-    "not UTF-8": (b'{"a": "\xe9"}', "E-FILE: the file is not UTF-8 text."),
-    "UTF-16": ('{"a": 1}'.encode("utf-16"), "E-FILE: the file is not UTF-8 text."),
+    "not UTF-8": (b'{"a": "\xe9"}', "E-FILE: the file is not UTF-8 text"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "E-FILE: the file is not UTF-8 text"),
     "too large": (b"[" * (10 * 1024 * 1024), "E-FILE: the file is larger than 256 KiB"),
     "deep": (b"[" * 100_000, "E-DEPTH: the data are nested more deeply"),
     "deep and closed": (b'{"crp":' * 5000 + b"1" + b"}" * 5000, "E-DEPTH"),

@@ -179,6 +179,12 @@ def test_a_wrong_answer_is_explained_and_asked_again(place, more, words):
     assert words.casefold() in screen.text.casefold()
 
 
+def test_a_void_test_is_told():
+    record, screen = run(*WHOLE_CASE[:4], "ind", "void -4", *WHOLE_CASE[6:])
+    assert record.data["rt_pcr"]["status"] == "indeterminate"
+    assert "RT-PCR: a test that failed counts as indeterminate; if it was repeated, add the repeat too." in screen.text
+
+
 def test_tests_that_contradict_reopen_the_status():
     lines = insert(WHOLE_CASE, 5, "neg -4")
     lines.insert(6, "pos")

@@ -483,6 +483,35 @@ def test_what_was_seen_before_is_checked_again_in_another_place(gate):
     held(gate, to_bytes(bad))
 
 
+WORDING = {
+    "a name that is nowhere in the input": ("CT chest for Hargreaves", True),
+    "a name run together with a word": ("HargreavesChest", True),
+    "a name in another script": ("CT chest Люксембург", True),
+    "words": ("Thorax routine lung 1.0 B60f", False),
+    "words run together": ("ThorRoutine 2.0 D40s, CTChest", False),
+    "eponyms and codes": ("?Hodgkin lymphoma, I26f 3, 120kV 3.4mGycm", False),
+}
+
+
+@pytest.mark.parametrize(("text", "wrong"), WORDING.values(), ids=WORDING.keys())
+def test_cleaned_text_is_made_of_the_profiles_words(text, wrong):
+    from bsti_submit.deid.profile import load_profile
+
+    harvest = Harvest()
+    harvest.add_header(input_header(PERSON))
+    ds = output_dataset()
+    ds.StudyDescription = text
+    with_words = Gate(ALLOW_LIST, harvest.build(load_profile("bsti-default").words), national)
+    result = with_words.certify(REF, BytesPayload(to_bytes(ds)))
+    assert isinstance(result, Rejection) is wrong
+    assert not wrong or result.reason is Reason.ELEMENT_NOT_ALLOWED
+
+
+def test_text_in_no_declared_character_set_is_held(gate):
+    data = to_bytes(output_dataset()).replace(b"Thorax", b"Th\xf6rax", 1)
+    assert held(gate, data).reason is Reason.ELEMENT_NOT_ALLOWED
+
+
 # --- nothing tells a value ---
 
 
@@ -518,10 +547,12 @@ def test_a_record_is_searched_however_it_is_written(gate, data):
 
 def test_a_phrase_of_ordinary_words_is_no_national_identifier():
     from bsti_submit.deid.certify.national import uk_patterns
+    from bsti_submit.deid.profile import load_profile
 
     harvest = Harvest()
     harvest.add_header(input_header(PERSON))
-    gate = Gate(ALLOW_LIST, harvest.build(frozenset(("chest", "hospital"))), uk_patterns)
+    vocabulary = load_profile("bsti-default").words | {"chest", "hospital"}
+    gate = Gate(ALLOW_LIST, harvest.build(vocabulary), uk_patterns)
     ds = output_dataset()
     ds.StudyDescription = "chest hospital"
     assert isinstance(gate.certify(REF, BytesPayload(to_bytes(ds))), Certified)

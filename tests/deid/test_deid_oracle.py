@@ -41,8 +41,10 @@ RECIPES = {
         KEEP Modality
         KEEP SliceThickness
         """,
-        r"PatientBirthDate|AccessionNumber|ReferringPhysicianName|StudyID|PatientName|PatientID|StudyDescription"
-        r"|Modality|SliceThickness",
+        (
+            r"PatientBirthDate|AccessionNumber|ReferringPhysicianName|StudyID|PatientName|PatientID|StudyDescription"
+            r"|Modality|SliceThickness"
+        ),
     ),
     "by-tag": (
         """
@@ -56,8 +58,10 @@ RECIPES = {
         ADD ClinicalTrialSponsorName SPONSOR
         KEEP (0018,0060)
         """,
-        r"InstitutionName|StationName|PatientAge|OperatorsName|ProtocolName|SeriesDescription|PatientComments"
-        r"|ClinicalTrialSponsorName|KVP",
+        (
+            r"InstitutionName|StationName|PatientAge|OperatorsName|ProtocolName|SeriesDescription|PatientComments"
+            r"|ClinicalTrialSponsorName|KVP"
+        ),
     ),
     "by-pattern": (
         """
@@ -69,8 +73,10 @@ RECIPES = {
         BLANK contains:^AccessionNumber$
         KEEP contains:PixelSpacing
         """,
-        r"Institution\w*|\w*PhysicianName\w*|\w*Comments|PatientName|OperatorsName|PersonName|AccessionNumber|PixelSpacing"
-        r"|VerifyingObserverName|OtherPatientNames",
+        (
+            r"Institution\w*|\w*PhysicianName\w*|\w*Comments|PatientName|OperatorsName|PersonName|AccessionNumber|PixelSpacing"
+            r"|VerifyingObserverName|OtherPatientNames"
+        ),
     ),
     "dates": (
         """

@@ -58,7 +58,17 @@ def test_ordinary_numbers_are_no_text():
 
 @pytest.mark.parametrize(
     "value",
-    ["19501224", "24121950", "12241950", "1\\19501224", "+19501224", "19501224.0", "9434765919", "0.5\\9434765919"],
+    [
+        "19501224",
+        "040150",
+        "24121950",
+        "12241950",
+        "1\\19501224",
+        "+19501224",
+        "19501224.0",
+        "9434765919",
+        "0.5\\9434765919",
+    ],
 )
 def test_dates_and_numbers_of_the_country_among_decimals_are_told(value):
     assert is_identifying(value.encode())

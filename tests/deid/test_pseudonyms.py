@@ -124,8 +124,18 @@ def test_normalising_twice_changes_nothing(text):
         "anon",
         "Anonymous",
         "ANONYMOUS",
-    ]
-    + ["NONE", "null", "N/A", "12345", "123456", "1234567890", "9999999", "----", "TEST", "????", "No ID"],
+        "NONE",
+        "null",
+        "N/A",
+        "12345",
+        "123456",
+        "1234567890",
+        "9999999",
+        "----",
+        "TEST",
+        "????",
+        "No ID",
+    ],
 )
 def test_ids_that_tell_nobody_apart_are_refused(weak):
     assert is_weak(normalised_id(weak))

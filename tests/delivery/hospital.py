@@ -123,10 +123,10 @@ class Hospital:
             found.append({**dict(row), "stored": digest})
         return found
 
-    def receipts_signed(self, case_id: str) -> int:
+    def receipts_signed(self, case_id: str, kind: str = "submission") -> int:
         database = sqlite3.connect(self.registry.data / "registry.sqlite3")
         (count,) = database.execute(
-            "SELECT count(*) FROM receipt WHERE case_id = ? AND kind = 'submission'", (case_id,)
+            "SELECT count(*) FROM receipt WHERE case_id = ? AND kind = ?", (case_id, kind)
         ).fetchone()
         database.close()
         return int(count)

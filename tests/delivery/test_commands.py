@@ -266,6 +266,16 @@ def test_a_case_is_taken_back_by_its_images(own):
     assert kinds == ["submission", "withdrawal"]
 
 
+def test_a_withdrawal_that_does_not_arrive_says_so_and_what_to_do(own):
+    done = own.hospital.run(
+        *("withdraw", own.case_id, "--reason", "identifier-found", "--phi"), BSTI_REGISTRY="https://127.0.0.1:9"
+    )
+    assert done.returncode in {5, 7}, done.stderr
+    assert b"NOT withdrawn" in done.stderr
+    assert b"72 hours" in done.stderr
+    assert own.hospital.result("outbox", "show", own.case_id)["state"] == "delivered"
+
+
 # -- patients who object ---------------------------------------------------------------------------------------------
 
 
@@ -370,6 +380,39 @@ def test_a_watch_outlives_a_registry_that_is_not_there(hospital):
     watcher.send_signal(signal.SIGINT)
     out, _ = watcher.communicate(timeout=20)
     assert out.count(b"not delivered") == 1, "told once, not each minute"
+    assert hospital.run("outbox", "send").returncode == 0
+    hospital.assert_there_once(case_id)
+
+
+def test_what_is_being_sent_is_not_taken_back_or_dropped_at_the_same_time(hospital, registry):
+    case_id = hospital.approved(11, images=8)
+    slow = hospital.start("outbox", "send", "--limit-rate", "200k")
+    try:
+        registry.wait_for(lambda: [case for case in hospital.at_registry() if case["state"] == "uploading"])
+        for command in (("withdraw", case_id, "--reason", "duplicate"), ("outbox", "drop", case_id)):
+            busy = hospital.run(*command)
+            assert busy.returncode == 5, busy.stderr
+            assert b"at work on that very case" in busy.stderr
+    finally:
+        slow.kill()
+        slow.communicate()
+    assert hospital.run("withdraw", case_id, "--reason", "duplicate").returncode == 0
+    assert [case["state"] for case in hospital.at_registry()] == ["withdrawn"]
+    assert hospital.run("outbox", "send").stdout == b"Nothing is waiting to be sent.\n"
+
+
+def test_a_token_that_ends_midway_pauses_the_case_and_a_new_one_goes_on(hospital, registry):
+    case_id = hospital.approved(10, images=8)
+    slow = hospital.start("outbox", "send", "--limit-rate", "200k")
+    registry.wait_for(lambda: [case for case in hospital.at_registry() if case["state"] == "uploading"])
+    listed = json.loads(registry.run("token", "list", "--json").stdout)["tokens"]
+    (own_token,) = [token["id"] for token in listed if token["site"] == hospital.name]
+    registry.run("token", "revoke", own_token)
+    _, told = slow.communicate(timeout=60)
+    assert slow.returncode == 7, told
+    assert b"login" in told
+    assert hospital.result("outbox", "show", case_id)["state"] == "sending"
+    (hospital.home / "token").write_text(registry.token(hospital.name), "ascii")
     assert hospital.run("outbox", "send").returncode == 0
     hospital.assert_there_once(case_id)
 

@@ -5,6 +5,7 @@ The steps are not listed by hand: a whole run is counted, and then killed at eac
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bsti_submit.audit import AuditLog
 from bsti_submit.outbox import Outbox
 from bsti_submit.sample import make_sample
 from tests.delivery.faulty import ca_file
 from tests.delivery.hospital import CHUNK, Hospital
 from tests.delivery.killing import kill_at, steps
 from tests.delivery.line import Line, line_before
-from tests.support.package import write_profile
+from tests.support.package import CLINICAL, write_profile
 from tests.support.registry import RunningRegistry, running_registry
 from tests.test_main_job import clinical, completed
 
@@ -130,6 +132,49 @@ def test_a_case_killed_at_any_step_loses_nothing(chunked, tmp_path, study):
         list(pool.map(lambda at: submitting(tmp_path / str(at), chunked, study, at), range(1, count + 1)))
 
 
+# -- the client, with an amendment and a withdrawal ------------------------------------------------------------------
+
+
+def changing(folder: Path, registry: RunningRegistry, at: int, what: str) -> int:
+    """Kill `amend` or `withdraw` at a step; afterwards it happened, and once."""
+    with a_hospital(folder, registry) as (hospital, _):
+        case_id = hospital.approved(at, images=1)
+        assert hospital.run("outbox", "send").returncode == 0
+        if what == "amendment":
+            record = folder / "revised.json"
+            record.write_text(json.dumps(CLINICAL | {"crp": {"value": 12, "unit": "mg/L"}}), "utf-8")
+            approval = json.loads(hospital.run("attestation", "template", "--clinical", record).stdout)
+            approval["facts"] = {name: True if value is False else value for name, value in approval["facts"].items()}
+            (folder / "approval.json").write_text(json.dumps(approval), "utf-8")
+            command = ("amend", case_id, "--clinical", record, "--attestation", folder / "approval.json")
+        else:
+            command = ("withdraw", case_id, "--reason", "duplicate")
+        hook = kill_at(folder / "hook", at, CLIENT)
+        assert hospital.run(*command, **hook).returncode == (-signal.SIGKILL if at else 0)
+        again = hospital.run(*command)
+        assert again.returncode in {0, 2}, again.stderr  # 2: it is the record as it stands
+        receipts = hospital.result("receipt", "verify", case_id)["receipts"]
+        assert [receipt["kind"] for receipt in receipts] == ["submission", what]
+        assert hospital.receipts_signed(case_id, what) == 1
+        assert AuditLog(hospital.home / "audit").verify().is_whole
+    return 0 if at else len(steps(folder / "hook"))
+
+
+@pytest.mark.parametrize("what", ["amendment", "withdrawal"])
+def test_a_change_killed_at_some_steps_happens_once(chunked, tmp_path, what):
+    count = changing(tmp_path / "whole", chunked, 0, what)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda at: changing(tmp_path / str(at), chunked, at, what), spread(count, 4)))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("what", ["amendment", "withdrawal"])
+def test_a_change_killed_at_any_step_happens_once(chunked, tmp_path, what):
+    count = changing(tmp_path / "whole", chunked, 0, what)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda at: changing(tmp_path / str(at), chunked, at, what), range(1, count + 1)))
+
+
 # -- the registry ----------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +222,25 @@ def test_a_registry_killed_at_some_steps_loses_nothing(tmp_path):
     assert count > 60
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda at: serving_killed(tmp_path / str(at), at), spread(count - 8, 4)))
+
+
+def test_a_registry_stopped_in_the_middle_ends_in_order_and_the_case_goes_on(tmp_path):
+    with running_registry(tmp_path, *OPTIONS, profiles=write_profile(tmp_path)) as registry:
+        codes = []
+
+        def stop(method: str, _path: str) -> None:
+            pieces.append(method) if method == "PATCH" else None
+            if len(pieces) == 5 and not codes:
+                codes.append(registry.stop())
+                registry.start()
+
+        pieces: list[str] = []
+        with a_hospital(tmp_path / "site", registry) as (hospital, line):
+            hospital.approved(1)
+            line.before = stop
+            assert hospital.run("outbox", "send").returncode == 0
+            settled(hospital, line, ("outbox", "send"))
+        assert codes == [0]
 
 
 @pytest.mark.nightly

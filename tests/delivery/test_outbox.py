@@ -126,7 +126,7 @@ def test_drop_removes_the_package_and_keeps_what_happened(home):
 def test_drop_waits_for_the_sender(home):
     with Outbox(home) as outbox, Outbox(home) as other:
         case_id = put_in(outbox)
-        with other.sending(), pytest.raises(NotDeliveredError):
+        with other.holding(case_id), pytest.raises(NotDeliveredError):
             outbox.drop(case_id)
 
 

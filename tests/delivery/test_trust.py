@@ -142,6 +142,53 @@ def test_a_registry_without_a_key_is_not_trusted(tmp_path):
             Pins(tmp_path).trust(URL, offered)
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "[]",
+        "null",
+        '"x"',
+        '{"https://registry.example": []}',
+        '{"https://registry.example": {}}',
+        '{"https://registry.example": {"k1": 1}}',
+        "[" * 100_000,
+        "\xff",
+    ],
+)
+def test_pins_of_a_wrong_shape_are_told_and_never_made_anew(tmp_path, spoilt):
+    (tmp_path / "pins.json").write_bytes(spoilt.encode("latin-1"))
+    for use in (lambda pins: pins.keys(URL), lambda pins: pins.trust(URL, [Key("k1").entry]), Pins.every_key):
+        with pytest.raises(SettingsError):
+            use(Pins(tmp_path))
+    assert (tmp_path / "pins.json").read_bytes() == spoilt.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "HTTPS://Registry.Example",
+        "https://registry.example:443",
+        "https://registry.example./",
+        "https://registry.example/?x#y",
+    ],
+)
+def test_another_spelling_of_the_address_escapes_no_pin(tmp_path, spelling):
+    pins, old = Pins(tmp_path), Key("k1")
+    pins.trust("https://registry.example", [old.entry])
+    assert pins.keys(spelling) == {"k1": old.public}
+    with pytest.raises(SettingsError):
+        pins.trust(spelling, [Key("k2").entry])
+    for other in ("https://registry.example:8443", "https://registry.example.org"):
+        assert pins.keys(other) == {}
+
+
+def test_pins_that_contradict_each_other_are_told(tmp_path):
+    pins = {"https://registry.example": {"k1": "a"}, "https://REGISTRY.example/": {"k1": "b"}}
+    (tmp_path / "pins.json").write_text(json.dumps(pins))
+    with pytest.raises(SettingsError):
+        Pins(tmp_path).keys(URL)
+
+
 def test_pins_that_cannot_be_read_are_said(tmp_path):
     (tmp_path / "pins.json").write_text("{")
     with pytest.raises(SettingsError):

@@ -117,6 +117,16 @@ def test_a_fault_in_a_piece_costs_at_most_that_piece(send, name, at):
     assert sent <= SIZE + CHUNK
 
 
+@pytest.mark.parametrize("status", [423, 429, 503, 500])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_a_server_that_stays_busy_is_not_sent_the_same_piece_again_and_again(send, status, checksum):
+    faults = [Fault(answer=(status, {"Retry-After": "0"})) for _ in range(6)]
+    sending = send(TusServer(checksum=checksum), *faults, checksum=checksum)
+    sending.run()
+    assert sending.stored() == DATA
+    assert sending.server.sent() <= SIZE + CHUNK
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -44,7 +44,7 @@ def within(seconds, work):
 def swapped_in(path, other, *, by_name):
     """Put another file's content in a file's place, of equal length and times as a copying program leaves them."""
     if by_name:
-        os.replace(other, path)
+        other.replace(path)
     else:
         path.write_bytes(other.read_bytes())
     os.utime(path, ns=TIMES)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from tests.support.registry import RunningRegistry
 
 HERE = Path(__file__).resolve().parent / "contract"
-SCHEMATHESIS = os.environ.get("SCHEMATHESIS") or shutil.which("st")
+BESIDE = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+SCHEMATHESIS = os.environ.get("SCHEMATHESIS") or shutil.which("st", path=BESIDE)
 
 
 def faults(registry: RunningRegistry) -> str:

@@ -213,6 +213,19 @@ def test_a_case_that_never_arrived_is_forgotten(house: House):
         assert "draft-forgotten" in [entry["action"] for entry in audit.entries(db, package.case_id)]
 
 
+def test_a_withdrawal_that_becomes_urgent_erases_at_once(house: House):
+    package = Package().seal()
+    house.send(package)
+    first = house.withdraw(package)
+    assert purge_due(house.registry.store) == []
+    urgent = house.withdraw(package, urgent=True)
+    assert urgent["receipt"] == first["receipt"]
+    assert urgent["purge_by"] < first["purge_by"]
+    assert house.withdraw(package) == urgent, "urgent stays urgent"
+    assert purge_due(house.registry.store) == [package.case_id]
+    assert house.withdraw(package, urgent=True) == urgent
+
+
 def test_retention_ends_a_case(tmp_path: Path):
     house = build(tmp_path, retention_days=100)
     try:

@@ -155,7 +155,7 @@ def test_withdrawal_is_final_and_repeats(sender: Sender, package: Package):
     assert answer.status_code == 202, answer.text
     assert answer.json()["state"] == "withdrawn"
     verify(sender, answer.json()["receipt"])
-    assert sender.http.post(url, json={"reason": "other", "urgent": True}).json() == answer.json()
+    assert sender.http.post(url, json={"reason": "other"}).json() == answer.json()
     assert sender.submit(package).json()["type"] == "/problems/bad-state"
     assert sender.case(package)["state"] == "withdrawn"
     events = sender.http.get(f"/v1/cases/{package.case_id}/events").json()["events"]

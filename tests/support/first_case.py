@@ -55,6 +55,7 @@ def hold(terminal: Terminal, sample: SampleStudy) -> None:
         ("SpO2 in %", "91 air @0"),
         ("Earlier chest imaging", ""),
         ("BSTI category of the CT", "1"),
+        ("BSTI category of the radiograph", "3"),
         ("Severity", "2"),
         ("Outcome", ""),
         ("Number to change", "done"),

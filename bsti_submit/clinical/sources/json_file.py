@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.problem import Problem, error_for
-from bsti_submit.clinical.sources.text import read_utf8
+from bsti_submit.clinical.sources.text import NOT_UTF8, read_utf8
 from bsti_submit.clinical.structure import BadNumber, RepeatedNames
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parse(data: bytes) -> object:
         raise _error("E-FILE", "the file is larger than 256 KiB; a clinical record is about 2 kB.")
     text = read_utf8(data)
     if text is None:
-        raise _error("E-FILE", "the file is not UTF-8 text. Save it as UTF-8 and try again.")
+        raise _error("E-FILE", NOT_UTF8)
     if not text.strip():
         raise _error("E-JSON", "the file is empty.")
     try:

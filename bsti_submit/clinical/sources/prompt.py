@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SUFFIX_ATTEMPTS = 3
 MAX_LINE = 500
 DRAFT_VERSION = "clinical-draft/1.0"
+LEAVE_OUT = "leave out"
 UNIT_AGAIN = "po2-no-fio2"
 """The doubt that a wrong unit is the likeliest cause of."""
 _BACK, _HELP = "<", "?"
@@ -312,9 +313,10 @@ class _Dialogue:
         doubt = self._context.age.doubt if question.key == "age" and self._context.age is not None else ""
         if doubt:
             self._say(f"  {doubt} Type the age.")
-        prompt = f"[{question.prefill.shown}] Enter accepts > " if question.prefill else "> "
-        if question.prefill and len(prompt) > self._console.width - 20:
-            self._say(f"  [{question.prefill.shown}]")
+        offered = question.prefill.shown if question.prefill else LEAVE_OUT if question.optional else ""
+        prompt = f"[{offered}] Enter accepts > " if offered else "> "
+        if len(prompt) > self._console.width - 20:
+            self._say(f"  [{offered}]")
             prompt = "Enter accepts > "
         while True:
             try:

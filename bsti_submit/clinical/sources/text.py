@@ -5,6 +5,9 @@ from __future__ import annotations
 _BOM = b"\xef\xbb\xbf"
 
 
+NOT_UTF8 = "the file is not UTF-8 text (PowerShell's > writes UTF-16). Save it as UTF-8 and try again."
+
+
 def read_utf8(data: bytes) -> str | None:
     """Return the text without a byte order mark; None if it is not UTF-8.
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from pydicom.datadict import DicomDictionary as _DICTIONARY
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import DicomDictionary, keyword_for_tag, tag_for_keyword
 
 
 class Kind(IntEnum):
@@ -112,7 +111,7 @@ def _vr_bytes(text: str) -> tuple[bytes, ...]:
     return tuple(part.encode("ascii") for part in text.split(" or ") if len(part) == 2)
 
 
-VRS_OF_TAG: dict[int, tuple[bytes, ...]] = {tag: _vr_bytes(entry[0]) for tag, entry in _DICTIONARY.items()}
+VRS_OF_TAG: dict[int, tuple[bytes, ...]] = {tag: _vr_bytes(entry[0]) for tag, entry in DicomDictionary.items()}
 """The VRs that PS3.6 gives each tag, the one that an implicit syntax implies first."""
 
 

@@ -7,6 +7,7 @@ refused; the other segments are returned, to be searched.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from struct import Struct
@@ -244,7 +245,7 @@ def _rle(frame: bytes, geometry: Geometry) -> Coded:
         raise _refuse("rle-header")
     bounds = [*offsets[:count], len(frame)]
     precision = 0
-    for place, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for place, (start, stop) in enumerate(itertools.pairwise(bounds)):
         if stop <= start:
             raise _refuse("rle-header")
         highest = _packbits(frame[start:stop], geometry.rows * geometry.columns)

@@ -63,7 +63,8 @@ _SYNTAX: dict[bytes, re.Pattern[bytes]] = {
 }
 _LONGEST_NUMBER = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
-_CODES = frozenset((0x00080100, 0x00080119))
+_CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
+_NOT_AS_AGREED = frozenset(("foreign-uid", "malformed-date", "encoding", "unknown-word"))
 _CHARSET = 0x00080005
 _PSEUDONYM = re.compile(r"BSTI-[A-Z2-7]{8,59}")
 _WHOLE_NUMBER = re.compile(rb"[+-]?(\d{7,16})(?:\.0*)?")
@@ -102,9 +103,11 @@ class Forms:
             if not allowed.forms & _FREE_FORMS.get(vr, _KEPT_FORMS) and not self._is_text_date(vr, raw, allowed):
                 return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "form")
         kind = self._identifying(tag, vr, raw, codec)
+        if kind is None and vr in TEXT_VRS and tag not in _CODES:
+            kind = self._unreadable(raw, codec) or self._unknown(vr, raw, allowed, codec)
         if kind is None:
             return None
-        reason = Reason.ELEMENT_NOT_ALLOWED if kind in ("foreign-uid", "malformed-date") else Reason.RESIDUAL_IDENTIFIER
+        reason = Reason.ELEMENT_NOT_ALLOWED if kind in _NOT_AS_AGREED else Reason.RESIDUAL_IDENTIFIER
         return Finding(reason, name_of(tag), kind)
 
     @staticmethod
@@ -183,6 +186,17 @@ class Forms:
             if whole and self._matcher.is_original_number(whole.group(1).decode("ascii")):
                 return Kind.IDENTIFIER.word
         return None
+
+    @staticmethod
+    def _unreadable(raw: bytes, codec: str) -> str | None:
+        """Tell text that is not in the character set that is declared."""
+        return "encoding" if not raw.isascii() and "\ufffd" in decodings(raw, codec)[0] else None
+
+    def _unknown(self, vr: bytes, raw: bytes, allowed: Allowed | None, codec: str) -> str | None:
+        """Tell cleaned text with a word that is none of the profile's."""
+        if vr == b"CS" or allowed is None or Form.TEXT not in allowed.forms or Form.KEEP in allowed.forms:
+            return None
+        return None if self._matcher.wording.knows(decodings(raw, codec)[0]) else "unknown-word"
 
     def _text(self, tag: int, vr: bytes, raw: bytes, codec: str) -> str | None:
         mode = Mode.CODED if vr == b"CS" else Mode.EQUIPMENT if tag in EQUIPMENT else Mode.FREE

@@ -187,7 +187,7 @@ class Harvest:
                 for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", part)):
                     for spelling in transliterations(word):
                         self._name(spelling, kind)
-            family, given = (letters + [[], []])[:2]
+            family, given = ([*letters, [], []])[:2]
             first, last = "".join(given[:1]), "".join(family)
             pieces = [first + last, last + first, "".join(given) + last, last + "".join(given), last]
             if given and family:
@@ -209,6 +209,8 @@ class Harvest:
             return
         if len(squeezed) >= (4 if strong else 6):
             self._known.word(squeezed, Kind.IDENTIFIER)
+            if squeezed.isalpha():
+                self._known.phrases[squeezed] = frozenset(words(fold(value)))
         self._known.number(value, Kind.IDENTIFIER, shortest=4 if strong and squeezed.isdigit() else 6)
 
     def _contact(self, text: str) -> None:

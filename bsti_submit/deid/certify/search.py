@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,7 @@ from bsti_submit.deid.certify.attributes import Kind
 from bsti_submit.deid.certify.dates import dates_in, spellings
 from bsti_submit.deid.certify.normalise import fold, squeeze, unescaped, words
 from bsti_submit.deid.certify.vocabulary import ordinary
+from bsti_submit.deid.certify.wording import Wording
 
 if TYPE_CHECKING:
     from bsti_submit.model import InstanceRef
@@ -85,6 +86,9 @@ class Identifiers:
     """Number of an instance's ref → number of its patient."""
     dates_of_patient: dict[int, set[int]] = field(default_factory=dict, repr=False)
 
+    phrases: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    """Ids without a digit, such as ``CT chest`` for a procedure, and the words that they are made of."""
+
     def word(self, squeezed: str, kind: Kind, *, shortest: int = 1) -> None:
         """Add a word; of two kinds the one that says more about the patient holds."""
         if len(squeezed) >= shortest:
@@ -118,10 +122,19 @@ class Matcher:
     """Search text and bytes for one patient's identifiers. It tells kinds and places, never values."""
 
     def __init__(self, known: Identifiers, vocabulary: frozenset[str] = frozenset()) -> None:
-        self._known = known
         self._vocabulary = vocabulary
+        self.wording = Wording(vocabulary)
         self._dates = frozenset(known.dates)
         self._uids = frozenset(known.uids)
+        self._common = ordinary()
+        said = self._common | vocabulary
+        # The name of a procedure is no id.
+        spoken = {phrase for phrase, parts in known.phrases.items() if parts <= said}
+        known = replace(
+            known,
+            words={w: kind for w, kind in known.words.items() if w not in spoken or kind is not Kind.IDENTIFIER},
+        )
+        self._known = known
         self._words = list(known.words)
         self._kinds = list(known.words.values())
         self._text = AhoCorasick(self._words, store_patterns=False) if self._words else None
@@ -130,7 +143,6 @@ class Matcher:
             for word, kind in known.words.items()
             if kind in (Kind.IDENTIFIER, Kind.CONTACT) and word.isdecimal() and len(word.lstrip("0")) >= _NUMBER
         ) | frozenset(str(date) for date in self._dates)
-        self._common = ordinary()
         self._longest_uid = max(map(len, self._uids), default=0)
         self._raw, self._raw_patterns = self._build(self._plain_patterns())
         self._squeezed, self._squeezed_patterns = self._build(self._gapless_patterns())

@@ -61,36 +61,50 @@ class Probe:
 
 def make_probes(seed: int = 1, patients: int = 4) -> Iterator[Probe]:
     """Yield the probes of some patients; one seed always gives the same."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - made-up patients, no secrets
     for _ in range(patients):
         who = invent(rng)
+        images = _Images(who)
         for plant in (*in_text(who, rng), *in_structure(who, rng)):
-            yield _planted(who, plant)
-        yield from _around(who)
-        yield from _keeping(who, rng)
+            yield _planted(images, plant)
+        yield from _around(images)
+        yield from _keeping(images, rng)
 
 
-def _planted(who: Someone, plant: Plant) -> Probe:
-    dataset = _image(who)
+def _planted(images: _Images, plant: Plant) -> Probe:
+    dataset = images.new()
     plant.put(dataset)
     data = _stated(_bytes(dataset), plant.stated)
-    return Probe(plant.kind, plant.where, data, who.patient_id, plant.secrets, useful=plant.useful)
+    return Probe(plant.kind, plant.where, data, images.who.patient_id, plant.secrets, useful=plant.useful)
 
 
-def _image(who: Someone, sop_class: str = _CT) -> FileDataset:
+class _Images:
+    """The images of one patient, each an instance of its own."""
+
+    def __init__(self, who: Someone) -> None:
+        self.who = who
+        self._count = 0
+
+    def new(self, sop_class: str = _CT) -> FileDataset:
+        """Return the next image, with nothing planted in it."""
+        self._count += 1
+        return _image(self.who, f"{self.who.uid}.{self._count}", sop_class)
+
+
+def _image(who: Someone, instance_uid: str, sop_class: str) -> FileDataset:
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import UID
 
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
     meta.MediaStorageSOPClassUID = UID(sop_class)
-    meta.MediaStorageSOPInstanceUID = UID(f"{who.uid}.1")
+    meta.MediaStorageSOPInstanceUID = UID(instance_uid)
     meta.ImplementationClassUID = UID("1.3.6.1.4.1.99999.1")
     dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     values: dict[str, object] = {
         "SpecificCharacterSet": "ISO_IR 192",
         "SOPClassUID": sop_class,
-        "SOPInstanceUID": f"{who.uid}.1",
+        "SOPInstanceUID": instance_uid,
         "StudyInstanceUID": who.uid,
         "SeriesInstanceUID": f"{who.uid}.2",
         "FrameOfReferenceUID": f"{who.uid}.9",
@@ -146,35 +160,36 @@ def _stated(data: bytes, vrs: Mapping[int, str]) -> bytes:
     return data
 
 
-def _around(who: Someone) -> Iterator[Probe]:
+def _around(images: _Images) -> Iterator[Probe]:
     """Yield identifiers outside the data set: preamble, file meta, behind the pixels, in spare bits, in a JPEG."""
+    who = images.who
     name = f"{who.family} {who.given}"
     secrets = (who.family, who.given)
-    data = _bytes(_image(who))
     kind = "around the data set"
-    yield Probe(kind, "preamble", name.encode()[:128].ljust(128, b"\0") + data[128:], who.patient_id, secrets)
-    yield Probe(kind, "behind the pixels", data + name.encode(), who.patient_id, secrets)
+    preamble = name.encode()[:128].ljust(128, b"\0")
+    yield Probe(kind, "preamble", preamble + _bytes(images.new())[128:], who.patient_id, secrets)
+    yield Probe(kind, "behind the pixels", _bytes(images.new()) + name.encode(), who.patient_id, secrets)
     padding = struct.pack("<HH2sHL", 0xFFFC, 0xFFFC, b"OB", 0, 64) + name.encode().ljust(64, b"\0")[:64]
-    yield Probe(kind, "padding", data + padding, who.patient_id, secrets)
-    dataset = _image(who)
+    yield Probe(kind, "padding", _bytes(images.new()) + padding, who.patient_id, secrets)
+    dataset = images.new()
     dataset.file_meta.SourceApplicationEntityTitle = who.station[:16]
     yield Probe(kind, "file meta", _bytes(dataset), who.patient_id, (who.station,))
-    dataset = _image(who)
+    dataset = images.new()
     letters = name.encode().ljust(_SIZE * _SIZE, b" ")[: _SIZE * _SIZE]
     dataset.PixelData = b"".join(bytes((0, (letter & 15) << 4)) for letter in letters)
     pixels = dataset.PixelData
     yield Probe(kind, "spare bits", _bytes(dataset), who.patient_id, (pixels[:16].hex(),))
-    yield Probe(kind, "a JPEG comment", _jpeg(who, name), who.patient_id, secrets)
+    yield Probe(kind, "a JPEG comment", _jpeg(images, name), who.patient_id, secrets)
 
 
-def _jpeg(who: Someone, comment: str) -> bytes:
+def _jpeg(images: _Images, comment: str) -> bytes:
     from PIL import Image
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID
 
     out = io.BytesIO()
     Image.new("L", (_SIZE, _SIZE), 99).save(out, "jpeg", comment=comment.encode())
-    dataset = _image(who, _DX)
+    dataset = images.new(_DX)
     dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.50")
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelData = encapsulate([out.getvalue()])
@@ -183,12 +198,13 @@ def _jpeg(who: Someone, comment: str) -> bytes:
     return _bytes(dataset)
 
 
-def _keeping(who: Someone, rng: random.Random) -> Iterator[Probe]:
+def _keeping(images: _Images, rng: random.Random) -> Iterator[Probe]:
     """Yield images of which nothing but what identifies may be lost."""
+    who = images.who
     own = who.own_words
 
     def probe(kept: dict[str, object], kind: str) -> Probe:
-        dataset = _image(who)
+        dataset = images.new()
         for keyword, value in kept.items():
             setattr(dataset, keyword, value)
         found = tuple((kind, keyword, value) for keyword, value in kept.items())

@@ -104,6 +104,13 @@ def invent(rng: random.Random) -> Someone:
     )
 
 
+def strangers(rng: random.Random, who: Someone, count: int) -> list[tuple[str, str]]:
+    """Return people who stand nowhere in a patient's header."""
+    known = {who.referrer[0], who.operator[0]}
+    families = rng.sample([family for family in _STRANGERS if family not in known], count)
+    return [(family, rng.choice(_STRANGERS_GIVEN)) for family in families]
+
+
 def _nhs_number(rng: random.Random) -> str:
     while True:
         number = "999" + "".join(rng.choice("0123456789") for _ in range(7))

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from bsti_submit.sample.probes.people import bare, da, dates, names, numbers, spaced
+from bsti_submit.sample.probes.people import bare, da, dates, names, numbers, spaced, strangers
 
 if TYPE_CHECKING:
     import random
@@ -84,14 +84,14 @@ def _setter(keyword: str, value: object) -> Callable[[Dataset], None]:
 
 
 def _texts(who: Someone, rng: random.Random) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    people = {
-        "the patient's name": (who.family, who.given),
-        "a name that stands in the header": who.referrer,
-        "a name that stands nowhere else": who.stranger,
-    }
-    for kind, (family, given) in people.items():
-        for text in rng.sample(names(family, given), 6):
-            yield kind, text, tuple(name for name in (family, given) if bare(name) in bare(text)) or (family,)
+    people = [
+        *[("the patient's name", (who.family, who.given))] * 6,
+        *[("a name that stands in the header", who.referrer)] * 6,
+        *(("a name that stands nowhere else", stranger) for stranger in strangers(rng, who, 8)),
+    ]
+    for kind, (family, given) in people:
+        text = rng.choice(names(family, given))
+        yield kind, text, tuple(name for name in (family, given) if bare(name) in bare(text)) or (family,)
     for number in (who.patient_id, who.accession):
         yield from (("the patient's numbers", text, (number,)) for text in rng.sample(numbers(number), 3))
     yield from (("the patient's numbers", text, (who.nhs_number,)) for text in rng.sample(spaced(who.nhs_number), 3))

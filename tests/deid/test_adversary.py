@@ -1,0 +1,219 @@
+"""Whatever is planted wherever, nothing of it leaves; whatever is clean, nothing of it is held."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from bsti_submit.deid.certify import Gate, Harvest
+from bsti_submit.deid.engine import Engine
+from bsti_submit.deid.profile import load_profile
+from bsti_submit.deid.pseudonyms import SiteKey, patient_scope
+from bsti_submit.deid.staged import Refusal, Staged
+from bsti_submit.deid.words import KnownWords
+from bsti_submit.model import Certified, InstanceRef, Reason
+from bsti_submit.phi import Identified
+from bsti_submit.sample.probes import make_probes
+from tests.deid.hostile import KEPT, Hostile, hostile
+from tests.deid.slices import ct_slice
+from tests.deid.test_engine import file_of, mutants
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+PROFILE = load_profile("bsti-default")
+ENGINE = Engine(PROFILE)
+REF = InstanceRef(1)
+KEYED = frozenset({"UI", "DA", "DT"})
+
+
+def scope_of(patient_id, key=bytes(range(32))):
+    return patient_scope(SiteKey(key), Identified(""), Identified(patient_id))
+
+
+def staged_of(data, patient_id="ZQPLANT12345", *, known=True):
+    words = KnownWords(PROFILE.words)
+    if known:
+        words.add_header(data)
+    return ENGINE.deidentify(data, scope_of(patient_id), words)
+
+
+def judged(data, staged):
+    harvest = Harvest()
+    harvest.add_header(data, REF)
+    gate = Gate(PROFILE.allow_list(), harvest.build(PROFILE.words), PROFILE.find_identifiers, dates="modified")
+    return gate.certify(REF, staged.payload())
+
+
+def traces(out, markers):
+    """Return the markers that the bytes hold, in any usual encoding, in any case, with or without accents."""
+    lowered = out.lower()
+    found = []
+    for marker in markers:
+        folded = "".join(c for c in unicodedata.normalize("NFKD", marker) if not unicodedata.combining(c))
+        spellings = {marker, marker.lower(), marker.upper(), folded.lower(), unicodedata.normalize("NFKC", marker)}
+        for encoding in ("utf-8", "utf-16-le", "latin-1", "iso8859-5", "gb18030", "shift_jis", "euc_kr", "iso2022_jp"):
+            for text in spellings:
+                encoded = text.encode(encoding, "ignore").lower()
+                if len(encoded) >= 6 and encoded in lowered:
+                    found.append(marker)
+    return found
+
+
+def flat(dataset, path=()):
+    for element in dataset:
+        if element.VR == "SQ":
+            for number, item in enumerate(element.value):
+                yield from flat(item, (*path, element.keyword, number))
+        else:
+            yield (*path, element.keyword), element
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(hostile())
+def test_nothing_planted_leaves(case):
+    check(case)
+
+
+@pytest.mark.nightly
+@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(hostile())
+def test_nothing_planted_leaves_in_many(case):
+    check(case)
+
+
+def check(case: Hostile):
+    for known in (True, False):
+        staged = staged_of(case.data, known=known)
+        if isinstance(staged, Refusal):
+            # Bytes that are no text of the declared character set are held, since nobody can tell what they say.
+            event(str(staged.reason))
+            assert staged.reason is Reason.UNKNOWN_CHARACTER_SET
+            return
+        out = file_of(staged)
+        assert traces(out, case.markers) == []
+    again = pydicom.dcmread(io.BytesIO(out))
+    for keyword in KEPT:
+        tag = pydicom.datadict.tag_for_keyword(keyword)
+        if tag not in case.planted:
+            assert str(again.get(keyword)) == str(case.dataset.get(keyword))
+    assert again.pixel_array.tobytes() == ct_pixels()
+    assert isinstance(judged(case.data, staged_of(case.data)), Certified)
+    second = file_of(ENGINE.deidentify(out, scope_of("ANOTHER1", bytes(32)), KnownWords(PROFILE.words)))
+    first, other = dict(flat(again)), dict(flat(pydicom.dcmread(io.BytesIO(second))))
+    assert first.keys() == other.keys()
+    for path, element in first.items():
+        if element.VR not in KEYED and path[-1] not in {"PatientID", "PatientName"}:
+            assert other[path].value == element.value, path
+
+
+def ct_pixels():
+    return pydicom.dcmread(io.BytesIO(ct_slice(rows=8))).pixel_array.tobytes()
+
+
+# --- damaged ---
+
+
+def _damage(count, seed):
+    path = _Planted()
+    slowest = 0.0
+    for data in mutants(path, count, seed):
+        start = time.perf_counter()
+        staged = staged_of(data)
+        if isinstance(staged, Refusal):
+            assert re.fullmatch(r"[A-Za-z]*", staged.attribute)
+        elif isinstance(judged(data, staged), Certified):
+            assert re.search(rb"zqplan|qplant", file_of(staged), re.IGNORECASE) is None
+        slowest = max(slowest, time.perf_counter() - start)
+    assert slowest < 5, "a mutant took as good as for ever"
+
+
+class _Planted:
+    name = "planted"
+
+    def read_bytes(self):
+        return ct_slice(rows=8)
+
+
+def test_damage_lets_nothing_through():
+    _damage(150, 1)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_much_damage_lets_nothing_through(seed):
+    _damage(2000, seed)
+
+
+# --- clean ---
+
+
+def _none_held(seed, patients):
+    """Engine and final check on images that hold nothing but a header: descriptions, measures, devices."""
+    count = 0
+    for probe in make_probes(seed, patients):
+        if probe.secrets:
+            continue
+        staged = staged_of(probe.data, probe.patient_id)
+        assert isinstance(staged, Staged), staged
+        result = judged(probe.data, staged)
+        assert isinstance(result, Certified), (result, probe.kept)
+        count += 1
+    return count
+
+
+def test_no_clean_image_is_held():
+    assert _none_held(1, 8) > 400
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(2, 22))
+def test_none_of_ten_thousand_clean_images_is_held(seed):
+    assert _none_held(seed, 9) >= 500
+
+
+# --- what is told ---
+
+
+def test_nothing_told_or_kept_holds_a_value(tmp_path):
+    """Libraries warn of bad values and quote them: neither a terminal nor a file of ours may show one."""
+    source, home = tmp_path / "in", tmp_path / "home"
+    source.mkdir()
+    secrets = set()
+    for number, probe in enumerate(make_probes(7, 1)):
+        (source / f"{number:04}").write_bytes(probe.data)
+        secrets.update(secret for secret in probe.secrets if len(secret) >= 6)
+    for number, data in enumerate(mutants(_Planted(), 20, 3)):
+        (source / f"broken{number}").write_bytes(data)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BSTI_")}
+    environment |= {"BSTI_HOME": str(home), "PYTHONWARNINGS": "always"}
+    for arguments in (
+        ["deid", source, tmp_path / "out"],
+        ["check", source],
+        ["deid", source, tmp_path / "json", "--json"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 3, done.stderr
+        if "--json" in arguments:
+            assert json.loads(done.stdout)["counts"]["certified"] > 100
+        told = (done.stdout + done.stderr).lower()
+        assert b"traceback" not in told
+        assert not [secret for secret in secrets if secret.lower().encode() in told or b"zqplant" in told]
+    kept = b"".join(path.read_bytes().lower() for path in home.rglob("*") if path.is_file())
+    assert not [secret for secret in secrets if secret.lower().encode() in kept]
