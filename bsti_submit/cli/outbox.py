@@ -113,6 +113,7 @@ def _round(
 
     if not outbox.pending():
         return None
+    pace.wait()
 
     def told(sent: Sent) -> None:
         if sent.receipt is not None:

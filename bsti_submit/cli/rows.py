@@ -80,7 +80,9 @@ class RowPreparer:
         """
         report = RowReport(row.number)
         try:
-            with prepare(row.folder(self.base).reveal(), self.profile, self.key, emit) as prepared:
+            with prepare(
+                row.folder(self.base).reveal(), self.profile, self.key, emit, wiring.identifier_search(self.settings)
+            ) as prepared:
                 prepared.require_one_patient()
                 prepared.require_images()
                 chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)

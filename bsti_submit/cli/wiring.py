@@ -257,6 +257,13 @@ class Pace:
             found["before_piece"] = Window.parse(self.only_between).wait
         return found
 
+    def wait(self) -> None:
+        """Wait for the hours of sending, before anything is locked or connected."""
+        if self.only_between:
+            from bsti_submit.transport.pace import Window
+
+            Window.parse(self.only_between).wait()
+
 
 def registry(settings: Settings | None = None, pace: Pace | None = None) -> RegistryDestination:
     """Return the registry as a destination."""

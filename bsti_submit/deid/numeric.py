@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
 _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
+_WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
+_WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
+"""UTF-16; among 16-bit words there must be a word in it, since small numbers look like digits and signs."""
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
@@ -61,7 +64,9 @@ def is_text(vr: str, value: bytes) -> bool:
         )
     if len(value) < _LONG_ENOUGH:
         return vr in _SINGLE and len(value) == _WORD and value.isalnum()
-    return _TEXT.fullmatch(value) is not None
+    if _TEXT.fullmatch(value) is not None:
+        return True
+    return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)
 
 
 def is_identifying(value: bytes) -> bool:

@@ -129,7 +129,7 @@ class KnownWords:
         raise TypeError("known words cannot be serialised")
 
     def _add(self, tag: int, vr: str, value: memoryview, character_set: bytes) -> None:
-        is_name = vr == "PN"
+        is_name = vr == "PN" or tag in _PATIENT_NAMES
         is_date = tag in _DATES
         if not (is_name or is_date or tag in _IDS or tag in _PLACES) or not len(value):
             return

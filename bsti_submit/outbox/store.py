@@ -10,35 +10,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing, contextmanager, suppress
-from dataclasses import astuple
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Self
-
-from filelock import FileLock, Timeout
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
 
 from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import CASE_RECORD, CLINICAL_RECORD, LARGEST_RECORD, PackageReader, file_sha256
-from bsti_submit.errors import ApprovalError, BstiError, InputError, NotDeliveredError, SettingsError
-from bsti_submit.model import new_case_id, normalise_case_id
+from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
+from bsti_submit.model import new_case_id
 from bsti_submit.outbox.case import HAS_PACKAGE, UNDELIVERED, OutboxCase, State
 from bsti_submit.outbox.database import LOCAL, DamagedError, connected, put_aside
 from bsti_submit.outbox.disk import is_network_share, sync_folder
-from bsti_submit.outbox.journal import Journal
-from bsti_submit.outbox.records import COLUMNS, Record, Records
+from bsti_submit.outbox.locks import Locks
+from bsti_submit.outbox.records import Records
+from bsti_submit.outbox.rows import FULL, Rows, no_case, now, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     from bsti_submit.bundle import Package
 
-_PATIENCE: Final = 60.0
-"""Seconds to wait for another process that moves a package in or recovers; both are short."""
 
-
-class Outbox:
+class Outbox(Rows):
     """The outbox of this machine. Use it as a context manager.
 
     Raises
@@ -52,8 +46,8 @@ class Outbox:
     def __init__(self, home: Path) -> None:
         self._folder = home / "outbox"
         self._staging = self._folder / "staging"
-        self._packages = self._folder / "packages"
         self._records = Records(self._folder / "records")
+        self._locks = Locks(self._folder / "locks")
         folders = [self._folder / name for name in ("staging", "packages", "records", "locks")]
         try:
             for folder in (self._folder, *folders):
@@ -62,10 +56,9 @@ class Outbox:
             raise SettingsError("The outbox cannot be made in the home folder.", hint=LOCAL) from None
         if is_network_share(self._folder):
             raise SettingsError("The home folder is on a network share, where a crash could lose a case.", hint=LOCAL)
-        with self._alone():
-            self._database = self._open(self._folder / "outbox.sqlite")
-            self._journal = Journal(self._database, AuditLog(home / "audit"))
-            self._told = False
+        with self._locks.alone():
+            database = self._open(self._folder / "outbox.sqlite")
+            super().__init__(database, self._folder / "packages", AuditLog(home / "audit"))
             try:
                 self._recover()
                 self._tell()
@@ -81,10 +74,6 @@ class Outbox:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
     # -- opening, recovering, rebuilding -----------------------------------------------------------
 
     def _open(self, path: Path) -> sqlite3.Connection:
@@ -98,7 +87,7 @@ class Outbox:
         except DamagedError:
             raise SettingsError("The outbox cannot be opened.", hint=LOCAL) from None
         for record in self._records.all():
-            _restore(database, record)
+            restore(database, record)
         return database
 
     def _recover(self) -> None:
@@ -147,7 +136,7 @@ class Outbox:
         with self._transaction():
             self._database.execute(
                 "INSERT OR IGNORE INTO cases (case_id, study_set, state, created) VALUES (?, '', ?, ?)",
-                (path.stem, State.DRAFT, _now()),
+                (path.stem, State.DRAFT, now()),
             )
             self._database.execute(
                 "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
@@ -160,26 +149,16 @@ class Outbox:
     def _clear(self, path: Path) -> None:
         """Remove what a crashed run was building, unless a run is building it now."""
         found = self._select("WHERE case_id = ?", (path.stem,))
-        with suppress(Timeout, OSError):
-            if found:
-                with self._lock(_studies(found[0].study_set)).acquire(timeout=0):
-                    path.unlink()
-            else:
-                path.unlink()
+        if not found:
+            _remove(path)
+            return
+        with self._locks.if_not_building(found[0].study_set) as free:
+            if free:
+                _remove(path)
 
     # -- locks -------------------------------------------------------------------------------------
 
-    def _lock(self, name: str) -> FileLock:
-        return FileLock(self._folder / "locks" / f"{name}.lock", mode=0o600)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Be the only process that opens the outbox or moves files in it."""
-        with self._held("outbox", "Another bsti-submit holds the outbox.", timeout=_PATIENCE):
-            yield
-
-    @contextmanager
-    def building(self, study_set: str) -> Iterator[None]:
+    def building(self, study_set: str) -> AbstractContextManager[None]:
         """Hold the studies for the time of building, so that two runs do not make two cases of them.
 
         Raises
@@ -187,12 +166,9 @@ class Outbox:
         NotDeliveredError
             If another run has them.
         """
-        # The lock's file stays: removing it would let a third process lock another file of the same name.
-        with self._held(_studies(study_set), "Another run is working on these very studies."):
-            yield
+        return self._locks.building(study_set)
 
-    @contextmanager
-    def holding(self, case_id: str) -> Iterator[None]:
+    def holding(self, case_id: str) -> AbstractContextManager[None]:
         """Hold one case: what is being sent is not withdrawn, amended or dropped at the same time.
 
         Raises
@@ -200,11 +176,9 @@ class Outbox:
         NotDeliveredError
             If another process has it.
         """
-        with self._held(f"case-{case_id}", "Another bsti-submit on this machine is at work on that very case."):
-            yield
+        return self._locks.holding(case_id)
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
+    def sending(self) -> AbstractContextManager[None]:
         """Be the one sender of this machine.
 
         Raises
@@ -212,22 +186,7 @@ class Outbox:
         NotDeliveredError
             If another process is sending.
         """
-        with self._held("sender", "Another bsti-submit on this machine is sending; the case is safe in the outbox."):
-            yield
-
-    @contextmanager
-    def _held(self, name: str, busy: str, *, timeout: float = 0) -> Iterator[None]:
-        lock = self._lock(name)
-        try:
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            raise NotDeliveredError(busy, hint="Wait for it, then try again.") from None
-        except OSError:
-            raise SettingsError("The outbox cannot be locked.", hint=LOCAL) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._locks.sending()
 
     # -- a case's way through ----------------------------------------------------------------------
 
@@ -242,7 +201,7 @@ class Outbox:
             case_id = new_case_id()
             self._database.execute(
                 "INSERT INTO cases (case_id, study_set, state, created) VALUES (?, ?, ?, ?)",
-                (case_id, study_set, State.DRAFT, _now()),
+                (case_id, study_set, State.DRAFT, now()),
             )
             self._event(case_id, "begun")
         return case_id
@@ -264,7 +223,7 @@ class Outbox:
         if package.path is None:
             raise ValueError("a counted package cannot be stored")
         try:
-            with self._alone():
+            with self._locks.alone():
                 with self._transaction():
                     done = self._database.execute(
                         "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?,"
@@ -284,11 +243,11 @@ class Outbox:
                         ),
                     )
                     if done.rowcount != 1:
-                        raise _no_case()
+                        raise no_case()
                     self._event(package.case_id, "packaged")
                 self._move_in(package.path, self.get(package.case_id).path)
         except OSError:
-            raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
+            raise NotDeliveredError("The outbox cannot be written to.", hint=FULL) from None
         self._keep(package.case_id)
 
     @staticmethod
@@ -350,7 +309,7 @@ class Outbox:
         try:
             self._journal.catch_up()  # what cannot be logged is not sent
         except sqlite3.Error:
-            raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
+            raise NotDeliveredError("The outbox cannot be written to.", hint=FULL) from None
 
     def note(self, case_id: str, what: str) -> None:
         """Append an event; a fixed text without any value."""
@@ -408,150 +367,13 @@ class Outbox:
             self._records.forget(case.case_id)
             _remove(case.path)
 
-    # -- looking -----------------------------------------------------------------------------------
-
-    def get(self, case_id: str) -> OutboxCase:
-        """Return a case.
-
-        Raises
-        ------
-        InputError
-            If there is none of that id.
-        """
-        found = self._select("WHERE case_id = ?", (normalise_case_id(case_id) or "",))
-        if not found:
-            raise _no_case()
-        return found[0]
-
-    def find(self, study_set: str) -> OutboxCase | None:
-        """Return the newest case of some studies that went further than a draft."""
-        found = self._select("WHERE study_set = ? AND state != 'draft' ORDER BY number DESC LIMIT 1", (study_set,))
-        return found[0] if found else None
-
-    def list(self) -> tuple[OutboxCase, ...]:
-        """Return every case, oldest first."""
-        return self._select("ORDER BY number", ())
-
-    def pending(self) -> tuple[OutboxCase, ...]:
-        """Return the cases that are approved and not delivered, oldest first."""
-        return self._select("WHERE state IN ('ready', 'sending') ORDER BY number", ())
-
-    def events(self, case_id: str) -> tuple[tuple[str, str], ...]:
-        """Return time and text of what happened to a case, in order. They stay when the case is dropped."""
-        rows = self._rows("SELECT at, what FROM events WHERE case_id = ? ORDER BY number", (case_id,))
-        return tuple((str(at), str(what)) for at, what in rows)
-
-    def receipts(self, case_id: str) -> tuple[bytes, ...]:
-        """Return every receipt of a case: of its submission, amendments and withdrawal, in order."""
-        rows = self._rows("SELECT document FROM receipts WHERE case_id = ? ORDER BY number", (case_id,))
-        return tuple(bytes(document) for (document,) in rows)
-
-    # -- answers of an interrupted dialogue --------------------------------------------------------
-
-    def save_draft(self, study_set: str, answers: bytes) -> None:
-        """Keep de-identified answers, so that an interrupted dialogue can go on."""
-        with self._transaction():
-            self._database.execute(
-                "INSERT OR REPLACE INTO drafts (study_set, answers, at) VALUES (?, ?, ?)",
-                (study_set, answers, _now()),
-            )
-
-    def draft(self, study_set: str) -> bytes | None:
-        """Return kept answers."""
-        rows = self._rows("SELECT answers FROM drafts WHERE study_set = ?", (study_set,))
-        return bytes(rows[0][0]) if rows else None
-
-    def forget_draft(self, study_set: str) -> None:
-        """Remove kept answers."""
-        with self._transaction():
-            self._database.execute("DELETE FROM drafts WHERE study_set = ?", (study_set,))
-
-    # -- the database ------------------------------------------------------------------------------
-
-    def _rows(self, query: str, values: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
-        try:
-            with closing(self._database.execute(query, values)) as rows:
-                return tuple(rows)
-        except sqlite3.Error:
-            raise NotDeliveredError("The outbox cannot be read.", hint=LOCAL) from None
-
-    def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
-        columns = (
-            "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects,"
-            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created"
-        )
-        query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
-        found = []
-        for row in self._rows(query, values):
-            named = dict(zip(columns.split(", "), row, strict=True))
-            named["state"] = State(named["state"])
-            found.append(OutboxCase(**named, path=self._packages / f"{named['case_id']}.zip"))
-        return tuple(found)
-
-    def _set(self, case_id: str, what: str, new_receipt: bytes = b"", **values: object) -> None:
-        assignments = ", ".join(f"{name} = ?" for name in values)
-        with self._transaction():
-            done = self._database.execute(
-                f"UPDATE cases SET {assignments} WHERE case_id = ?",  # noqa: S608 - names of ours
-                (*(value if isinstance(value, bytes) else str(value) for value in values.values()), case_id),
-            )
-            if done.rowcount != 1:
-                raise _no_case()
-            if new_receipt:
-                self._database.execute(
-                    "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (case_id, new_receipt)
-                )
-            self._event(case_id, what)
-
     def _keep(self, case_id: str) -> None:
         """Write the file from which the database could be built again; the database is written already."""
         with suppress(OSError):
             self._records.keep(self.get(case_id), self.receipts(case_id))
 
-    def _event(self, case_id: str, what: str) -> None:
-        self._database.execute("INSERT INTO events (case_id, at, what) VALUES (?, ?, ?)", (case_id, _now(), what))
-        self._told = True
-
-    def _tell(self) -> None:
-        """Bring the audit log up to the events. Where that fails now, it is done when the outbox is opened next."""
-        self._told = False
-        with suppress(BstiError, sqlite3.Error):
-            self._journal.catch_up()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield
-            self._database.execute("COMMIT")
-        except BaseException as fault:
-            with suppress(sqlite3.Error):
-                self._database.execute("ROLLBACK")
-            if isinstance(fault, sqlite3.Error):
-                raise NotDeliveredError("The outbox cannot be written to.", hint=_FULL) from None
-            raise
-        if self._told:
-            self._tell()
-
 
 _DROPPED: Final = "dropped"
-_FULL: Final = "Is the disk full, or read-only? Free some space, then give the same command again."
-
-
-def _restore(database: sqlite3.Connection, record: Record) -> None:
-    names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
-    values = [str(value) if isinstance(value, State) else value for value in astuple(record)[:-1]]
-    with suppress(sqlite3.IntegrityError):
-        statement = f"INSERT INTO cases ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
-        database.execute(statement, values)
-        for receipt in record.receipts:
-            database.execute(
-                "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt)
-            )
-        database.execute(
-            "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')",
-            (record.case_id, _now()),
-        )
 
 
 def _require_tied(attestation: bytes, case: OutboxCase) -> None:
@@ -575,18 +397,6 @@ def _require_tied(attestation: bytes, case: OutboxCase) -> None:
         )
 
 
-def _no_case() -> InputError:
-    return InputError("There is no case of that id in the outbox.", hint="See: bsti-submit outbox list")
-
-
-def _studies(study_set: str) -> str:
-    return f"studies-{study_set[:32]}"
-
-
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

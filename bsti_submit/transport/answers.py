@@ -25,11 +25,15 @@ _SAFE: Final = "The case is safe; bsti-submit outbox send tries again."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response: status, headers in lower case, and its JSON, empty if it had none."""
+    """A response: status, headers in lower case, and its JSON, empty if it had none.
+
+    ``is_damaged`` says that its body is not the one of which it gives the digest (RFC 9530).
+    """
 
     status: int
     headers: Mapping[str, str]
     json: Mapping[str, object]
+    is_damaged: bool = False
 
     @property
     def is_done(self) -> bool:

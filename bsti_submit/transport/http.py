@@ -42,6 +42,9 @@ READ_SECONDS: Final = 120.0
 WRITE_SECONDS: Final = 60.0
 """For each write to the socket, not for a whole body, so it is right for slow lines too."""
 LARGEST_ANSWER: Final = 4 << 20
+DAMAGED_TRIALS: Final = 3
+"""How often a request is made again whose answer was damaged on its way. Then the answer counts as it is: what matters in
+it is signed, and is checked."""
 _PROBE_SECONDS: Final = 5.0
 _SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{1,64}={0,2}:")
 
@@ -130,6 +133,10 @@ class Connection:
             return self._once(method, url, sent | ({"Authorization": f"Bearer {token}"} if token else {}), stream)
 
         answer = once()
+        for _ in range(DAMAGED_TRIALS if body is None else 0):
+            if not answer.is_damaged:
+                break
+            answer = once()  # every request without a stream is safe to repeat
         if answer.status == 401 and signed_in and (renewed := self._token()) != token:
             token = renewed
             answer = once()
@@ -158,10 +165,13 @@ class Connection:
         client = self._opened()
         try:
             with client.stream(method, url, headers=sent, content=content) as response:
+                data = _read(response)
+                told = _SHA256.search(response.headers.get("content-digest", ""))
                 return Answer(
                     response.status_code,
                     {name.lower(): value for name, value in response.headers.items()},
-                    _read(response),
+                    _parsed(response, data),
+                    is_damaged=told is not None and method != "HEAD" and told[0] != _digest(data),
                 )
         except httpx.ProxyError:
             self.close()
@@ -309,19 +319,20 @@ def _digest(data: bytes) -> str:
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode('ascii')}:"
 
 
-def _read(response: httpx.Response) -> Mapping[str, object]:
+def _read(response: httpx.Response) -> bytes:
     data = bytearray()
     for block in response.iter_raw(65536):
         data += block
         if len(data) > LARGEST_ANSWER:
             raise NotDeliveredError("The registry's answer is far too long.", hint=SAFE)
-    told = _SHA256.search(response.headers.get("content-digest", ""))
-    if told is not None and response.request.method != "HEAD" and told[0] != _digest(bytes(data)):
-        raise TransientError("The registry's answer was damaged on its way.", hint=SAFE)
+    return bytes(data)
+
+
+def _parsed(response: httpx.Response, data: bytes) -> Mapping[str, object]:
     if "json" not in response.headers.get("content-type", ""):
         return {}
     try:
-        found = json.loads(bytes(data))
+        found = json.loads(data)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

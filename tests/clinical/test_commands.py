@@ -272,7 +272,7 @@ def test_a_pattern_that_is_none_is_told(place):
     (place / "clinical.json").write_text(json.dumps(CT_RECORD))
     done = CliRunner().invoke(app, ["clinical", "check", str(place / "clinical.json")])
     assert done.exit_code == 7
-    assert "not a regular expression" in done.stderr
+    assert "hospital_number_pattern: must be a regular expression" in done.stderr
 
 
 def test_checking_needs_no_home_and_writes_nothing(place):

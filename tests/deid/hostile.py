@@ -177,11 +177,14 @@ def file_in(dataset: FileDataset, syntax: pydicom.uid.UID) -> bytes:
     data = out.getvalue()
     if syntax != DeflatedExplicitVRLittleEndian:
         return data
-    start = data.index(b"\x08\x00\x05\x00CS")
+    start = 132
+    while data[start : start + 2] == b"\2\0":
+        long = data[start + 4 : start + 6] == b"OB"
+        length = int.from_bytes(data[start + 8 : start + 12] if long else data[start + 6 : start + 8], "little")
+        start += (12 if long else 8) + length
     deflater = zlib.compressobj(wbits=-15)
-    meta = data[:start].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
-    old = int.from_bytes(meta[140:144], "little")
-    place = meta.index(b"\x02\x00\x10\x00UI") + 6
-    meta = meta[:place] + (22).to_bytes(2, "little") + meta[place + 2 :]
-    meta = meta[:140] + (old + 2).to_bytes(4, "little") + meta[144:]
+    meta = data[:start]
+    place = meta.index(b"\x02\x00\x10\x00UI")
+    syntax_now = b"\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99"
+    meta = meta[:place] + syntax_now + meta[place + 8 + int.from_bytes(meta[place + 6 : place + 8], "little") :]
     return meta + deflater.compress(data[start:]) + deflater.flush()

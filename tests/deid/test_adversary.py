@@ -78,7 +78,7 @@ def flat(dataset, path=()):
             yield (*path, element.keyword), element
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(hostile())
 def test_nothing_planted_leaves(case):
     check(case)
@@ -172,7 +172,7 @@ def _none_held(seed, patients):
 
 
 def test_no_clean_image_is_held():
-    assert _none_held(1, 8) > 400
+    assert _none_held(1, 5) > 300
 
 
 @pytest.mark.nightly

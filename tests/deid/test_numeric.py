@@ -35,6 +35,9 @@ def test_a_name_among_doubles_is_told():
     assert is_text("FD", struct.pack("<2d", 0.7, -142.123) + b"Whitcomb" + struct.pack("<d", 1.0))
     assert is_text("FD", "Smit".encode("utf-16-le"))
     assert is_text("UL", b"Ward")
+    for vr in ("UL", "SL", "FL", "US", "SS"):
+        for encoding in ("utf-16-le", "utf-16-be"):
+            assert is_text(vr, "Hargreaves".encode(encoding) + b"  \0\0")
 
 
 @given(st.lists(st.floats(-100_000, 100_000).map(lambda number: round(number, 6)), min_size=1, max_size=9))
@@ -46,6 +49,7 @@ def test_measurements_are_no_text(numbers):
 def test_ordinary_numbers_are_no_text():
     for number in (0.0, -0.0, 1e-12, 120, 512, 0.703125, -1024, 3.5e9, float("nan"), float("inf")):
         assert not is_text("FD", struct.pack("<d", number))
+    assert not is_text("US", struct.pack("<6H", 80, 90, 100, 110, 48, 50))
     for number in (0, 1, 12, 511, 65535, 500_000, 0xFFFFFFFF):
         assert not is_text("UL", struct.pack("<L", number))
     rng = random.Random(1)

@@ -36,7 +36,7 @@ FOLDER = os.environ.get("BSTI_TEST_DICOM", "")
 def is_sent(path):
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
-        return str(header.get("SOPClassUID", "")) in PROFILE.eligible
+        return str(header.get("SOPClassUID", "")) in PROFILE.eligible and "Rows" in header
     except Exception:  # noqa: BLE001 - broken on purpose
         return False
 

@@ -120,6 +120,18 @@ def test_without_a_fault_nothing_is_sent_twice(behind):
     assert sum(method == "PATCH" for method, _, _ in line.asked) > 10
 
 
+@pytest.mark.parametrize("step", ["announcement", "submission"])
+@pytest.mark.parametrize("phase", ["forwarded", "answer body"])
+def test_a_bit_that_flips_in_a_record_is_seen_and_said_again(behind, step, phase):
+    hospital, line = behind("flipped")
+    case_id = hospital.approved(1, images=1)
+    line.faults += [Fault("swap", phase, step, at=0.4), Fault("swap", phase, step, at=0.9)]
+    done = hospital.run("outbox", "send")
+    assert done.returncode == 0, done.stderr
+    assert len(line.happened) == 2
+    hospital.assert_there_once(case_id)
+
+
 def seeded(behind: Callable[[str], tuple[Hospital, Line]], seeds: range, most: int) -> None:
     """Run some seeds at the same time: what takes long is waiting."""
 

@@ -205,7 +205,7 @@ def serving_killed(folder: Path, at: int) -> int:
             keeper.start()
             try:
                 done = hospital.run(*command)
-                until = time.monotonic() + 5
+                until = time.monotonic() + 20
                 while registry.environment and at and time.monotonic() < until:
                     time.sleep(0.05)  # the last steps are those of the re-check behind the answer
             finally:

@@ -232,9 +232,9 @@ def clock(folder: Path, offset: int) -> dict[str, str]:
 @pytest.mark.parametrize("offset", [-50 * YEAR, -3600, 3600, 30 * YEAR])
 def test_a_clock_that_jumps_between_two_runs_loses_nothing(hospital, tmp_path, offset):
     case_id = hospital.approved(6, images=8)
-    slow = hospital.start("outbox", "send", "--limit-rate", "200k")
+    slow = hospital.start("outbox", "send", "--limit-rate", "40k")
     registered = hospital.registry.wait_for(
-        lambda: [case for case in hospital.at_registry() if case["state"] == "uploading"]
+        lambda: [case for case in hospital.at_registry() if case["state"] == "uploading"], 90
     )
     assert registered
     slow.kill()
