@@ -134,6 +134,8 @@ class OpenedMember:
         self._info = info
         self._held: bytes = b""
         self.size: int = info.file_size
+        self.version = b""
+        """Nothing: the archive stays open, and has a checksum for each member."""
 
     def __enter__(self) -> Self:
         return self
