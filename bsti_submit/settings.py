@@ -139,7 +139,7 @@ def read_site_file(path: Path) -> dict[str, object]:
         raise SettingsError("The site file cannot be read.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise SettingsError("The site file is not valid TOML.", hint="See docs/setup.md for an example.") from None
-    problems = [f"{key}: not a setting" for key in found if key not in SITE_KEYS]
+    problems = [_unknown(number, key) for number, key in enumerate(found, 1) if key not in SITE_KEYS]
     problems += [
         f"{key}: must be {'a table' if SITE_KEYS[key] is dict else 'text in quotes'}"
         for key, value in found.items()
@@ -164,3 +164,11 @@ def read_site_file(path: Path) -> dict[str, object]:
     if problems:
         raise SettingsError("The site file has mistakes.", details=tuple(problems), hint="See docs/setup.md.")
     return found
+
+
+def _unknown(number: int, key: str) -> str:
+    """Return that a key is none of ours, by its place: what stands there by mistake may be a name."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, SITE_KEYS, 1)
+    return f"entry {number}: not a setting" + (f"; did you mean {near[0]}?" if near else "")

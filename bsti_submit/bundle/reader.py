@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _IMAGE: Final = re.compile(r"data/images/\d{4,}/\d{6,}\.dcm")
+_KNOWN: Final = frozenset({CASE_RECORD, CLINICAL_RECORD, BAG_INFO, "bagit.txt", MANIFEST, TAG_MANIFEST})
 _END: Final = struct.Struct("<4s4H2LH")
 _LONGEST_NAME: Final = 120
 _LARGEST_DIRECTORY: Final = MOST_MEMBERS * (46 + _LONGEST_NAME + 64)
@@ -163,7 +164,7 @@ class PackageReader:
         wrong += [
             f"{_told(name)} is in the manifest but not in the package" for name in sorted(manifest.keys() - payload)
         ]
-        known = {CASE_RECORD, CLINICAL_RECORD, BAG_INFO, "bagit.txt", MANIFEST, TAG_MANIFEST, *self.images()}
+        known = {*_KNOWN, *self.images()}
         wrong += [f"{_told(name)} does not belong in a package" for name in sorted(names - known)]
         wrong += [f"{name} is missing" for name in sorted({CASE_RECORD, CLINICAL_RECORD} - names)]
         for name, expected in sorted({**manifest, **tags}.items()):
@@ -260,10 +261,8 @@ def _manifest(data: bytes) -> dict[str, str]:
 
 
 def _told(name: str) -> str:
-    """Return a member's name for a person; a strange one is not repeated."""
-    return (
-        name if name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME else "a file with a strange name"
-    )
+    """Return a member's name for a person; one that no package of ours has may be a patient's and is not repeated."""
+    return name if name in _KNOWN or _IMAGE.fullmatch(name) else "a file with a strange name"
 
 
 def file_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ Importing this module stays light: what a command needs is imported when it runs
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -195,10 +196,27 @@ def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: Traceb
     del fault
 
 
+def keep_memory_off_disk() -> None:
+    """See that a crash writes none of this process's memory, and that no other process of the user may read it."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with suppress(ImportError, OSError, AttributeError):
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core handler ignores the limit, but not this
+
+
+_PR_SET_DUMPABLE = 4
+
+
 def main() -> NoReturn:
     """Run the command line and exit with the contract's codes."""
     from bsti_submit.cli.output import prepare_streams
 
+    keep_memory_off_disk()
     sys.excepthook = _silent_hook
     prepare_streams()
     try:

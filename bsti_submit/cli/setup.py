@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,9 @@ def setup(
         stated = read_site_file(site).get("contributor")
         wiring.contributor(stated if isinstance(stated, dict) else {})
         part = settings.site_file.with_suffix(".part")
-        part.write_bytes(site.read_bytes())
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(site.read_bytes())
         part.replace(settings.site_file)
         settings = load_settings()
         write("The site's settings are in place.")

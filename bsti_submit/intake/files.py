@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from bsti_submit.model import Buffer
 
-MAPPED_FROM: Final = 32 << 20
-"""Files of this size and more are mapped into memory rather than copied."""
+MAPPED_FROM: Final = 128 << 20
+"""Files of this size and more are mapped into memory rather than copied: too large to hold, but if another program
+cuts one off while it is read, the system ends this process (SIGBUS). Nothing is lost by that; smaller ones are held."""
 _LONG_PATH: Final = 240
 _QUIET: Final = getattr(os, "O_NOATIME", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -60,15 +61,18 @@ class OpenedFile:
     def __init__(self, path: str) -> None:
         self._file: IO[bytes] = _regular(open_quietly(path))
         self._position = 0
-        status = os.fstat(self._file.fileno())
-        self.size: int = status.st_size
-        self.version: bytes = version_of(status)
+        self.size: int = os.fstat(self._file.fileno()).st_size
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
+
+    @property
+    def version(self) -> bytes:
+        """What the file is at this moment, see `version_of`."""
+        return version_of(os.fstat(self._file.fileno()))
 
     def head(self, length: int) -> Buffer:
         """Return the first ``length`` bytes, or fewer where the file is shorter."""
@@ -130,6 +134,8 @@ class OpenedMember:
         self._info = info
         self._held: bytes = b""
         self.size: int = info.file_size
+        self.version = b""
+        """Nothing: the archive stays open, and has a checksum for each member."""
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bsti_submit.model import Buffer
 
 MOST_MEMBERS: Final = 200_000
+_SEAL: Final = 16
 LARGEST_MEMBER: Final = 4 << 30
 LARGEST_ARCHIVE: Final = 256 << 30
 
@@ -68,7 +69,7 @@ class Source:
         self._members = _sorted_members(archive) if archive else []
         self._entries: list[Entry] = []
         self._header_lengths = array("Q")
-        self._header_digests: list[bytes] = []
+        self._seals = bytearray()
         self._header_key = os.urandom(32)
         self.listed_in_directory = directory
         """Whether the user pointed at a DICOMDIR, so that every file it lists has to be there."""
@@ -122,20 +123,22 @@ class Source:
         return OpenedFile(entry.path)
 
     def number(self, entry: Entry, header: Buffer = b"") -> InstanceRef:
-        """Give an entry the next ref, and remember in memory by which header it was surveyed."""
-        self._entries.append(entry)
+        """Give an entry the next ref, and remember in memory as what, and by which header, it was surveyed."""
+        self._entries.append(Entry(entry.path, entry.size, member=entry.member, closed=entry.closed))
         self._header_lengths.append(len(header))
-        self._header_digests.append(self._digest(header))
+        self._seals += self._seal(entry.version, header)
         return InstanceRef(len(self._entries))
 
-    def _digest(self, header: Buffer) -> bytes:
-        return hashlib.blake2b(header, key=self._header_key, digest_size=16).digest()
+    def _seal(self, version: bytes, header: Buffer) -> bytes:
+        seal = hashlib.blake2b(version, key=self._header_key, digest_size=_SEAL)
+        seal.update(header)
+        return seal.digest()
 
     def forget_numbers(self) -> None:
         """Start numbering afresh, for another survey."""
         self._entries.clear()
         self._header_lengths = array("Q")
-        self._header_digests.clear()
+        self._seals.clear()
 
     def read(self, ref: InstanceRef) -> Buffer:
         """Return the whole file: the same bytes each time, in memory or, if large, mapped.
@@ -146,15 +149,15 @@ class Source:
             If the file has gone, fails its archive's checksum, or has changed since the survey.
         """
         entry = self._entries[ref.number - 1]
-        length, digest = self._header_lengths[ref.number - 1], self._header_digests[ref.number - 1]
         try:
             with self.open(entry) as opened:
                 data = opened.whole()
-                same = isinstance(opened, OpenedMember) or opened.version == entry.version
+                header = memoryview(data)[: self._header_lengths[ref.number - 1]]
+                seal = self._seal(opened.version, header)
         except OSError:
             raise UnreadableInstance(ref) from None
         # Another patient's file of the same length and times must never go out under the first one's pseudonym.
-        if same and len(data) == entry.size and self._digest(memoryview(data)[:length]) == digest:
+        if len(data) == entry.size and seal == self._seals[_SEAL * (ref.number - 1) : _SEAL * ref.number]:
             return data
         raise UnreadableInstance(ref)
 

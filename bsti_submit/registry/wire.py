@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from bsti_submit.registry.tokens import Principal, Tokens
 
 _UPLOADS = "/v1/uploads"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""What the access log names; a client may choose any other word, such as a name."""
 _OVERRIDE = "x-http-method-override"
 _OVERRIDES = frozenset({"PATCH", "DELETE", "HEAD"})
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{8,128}")
@@ -249,7 +251,7 @@ class Outer:
             at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             request=scope["registry.request_id"],
             client=client[0] if client else "",
-            method=scope["method"] if scope["method"].isalpha() else "?",
+            method=scope["method"] if scope["method"] in _METHODS else "?",
             route=self._template(scope),
             case=_case_in(scope),
             status=sent.status,

@@ -83,7 +83,8 @@ class Pins:
         part = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with part.open("w", encoding="utf-8") as stream:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(json.dumps(whole, indent=2, sort_keys=True) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -12,7 +12,7 @@ import zipfile
 
 import pytest
 
-from bsti_submit.intake.files import version_of
+from bsti_submit.intake.files import OpenedFile, version_of
 from bsti_submit.intake.source import UnreadableInstance, open_source
 from bsti_submit.intake.survey import survey_source
 from bsti_submit.model import InstanceRef, Reason
@@ -123,6 +123,38 @@ def test_a_pipe_in_the_place_of_a_surveyed_file_is_held_without_waiting(tmp_path
             return True
 
         assert within(10, read)
+
+
+def test_a_file_that_is_cut_off_in_work_does_not_end_the_process(tmp_path):
+    made = dataset(1)
+    made.Rows, made.Columns = 4096, 5120
+    made.PixelData = bytes(40 << 20)
+    path = put(tmp_path / "a", made)
+    whole = path.read_bytes()
+    with open_source(tmp_path) as source:
+        survey_source(source)
+        data = source.read(InstanceRef(1))
+        os.truncate(path, 5000)
+        assert bytes(data) == whole
+        with pytest.raises(UnreadableInstance):
+            source.read(InstanceRef(1))
+
+
+@posix
+def test_a_file_that_changes_while_it_is_read_is_held(tmp_path, monkeypatch):
+    path = put(tmp_path / "a", dataset(1))
+    real = OpenedFile.whole
+
+    def disturbed(opened):
+        data = real(opened)
+        path.write_bytes(path.read_bytes())
+        return data
+
+    with open_source(tmp_path) as source:
+        survey_source(source)
+        monkeypatch.setattr(OpenedFile, "whole", disturbed)
+        with pytest.raises(UnreadableInstance):
+            source.read(InstanceRef(1))
 
 
 def lying(path, data, *, stated, method=zipfile.ZIP_DEFLATED):

@@ -91,6 +91,19 @@ def test_tokens(registry: RunningRegistry, sender: Sender):
         assert kind(http.get("/v1/site")) == "unauthorized"
 
 
+def test_the_access_log_keeps_no_method_that_a_client_made_up(registry: RunningRegistry):
+    with client_for(registry) as http:
+        for method in ("SMITHSON", "get", "GET"):
+            http.request(method, "/v1/site")
+    log = registry.data / "logs" / "access.jsonl"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and len(log.read_text("utf-8").splitlines()) < 3:
+        time.sleep(0.05)
+    methods = {json.loads(line)["method"] for line in log.read_text("utf-8").splitlines()}
+    assert {"?", "GET"} <= methods
+    assert "SMITHSON" not in log.read_text("utf-8")
+
+
 def test_no_secret_on_disk(registry: RunningRegistry, sender: Sender, tokens: dict[str, str], package: Package):
     sender.put(package)
     address = sender.create(package).headers["location"]
