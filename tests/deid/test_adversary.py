@@ -191,7 +191,7 @@ def test_nothing_told_or_kept_holds_a_value(tmp_path):
     secrets = set()
     for number, probe in enumerate(make_probes(7, 1)):
         (source / f"{number:04}").write_bytes(probe.data)
-        secrets.update(secret for secret in probe.secrets if len(secret) >= 6)
+        secrets.update(secret for secret in probe.secrets if len(secret) >= 6 and secret.strip("0"))
     for number, data in enumerate(mutants(_Planted(), 20, 3)):
         (source / f"broken{number}").write_bytes(data)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BSTI_")}

@@ -30,7 +30,7 @@ pytestmark = [
 PROFILE = load_profile("bsti-default")
 ENGINE = Engine(PROFILE)
 BUNDLED = Path(pydicom.__file__).parent / "data" / "test_files"
-FOLDER = os.environ.get("BSTI_TEST_DICOM", "")
+FOLDER = os.environ.get("BSTI_REAL_DATA", "")
 
 
 def is_sent(path):
@@ -100,7 +100,7 @@ def test_files_with_something_planted(tmp_path):
         check(probe.data, tmp_path)
 
 
-@pytest.mark.skipif(not FOLDER, reason="BSTI_TEST_DICOM names no folder of real studies")
+@pytest.mark.skipif(not FOLDER, reason="BSTI_REAL_DATA names no folder of real studies")
 def test_real_files(tmp_path):
     for path in files(FOLDER or "."):
         check(path.read_bytes(), tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bsti_submit.errors import HeldError, InputError, NotDeliveredError, RefusedError, SettingsError
 from bsti_submit.receipt import Receipt
-from bsti_submit.transport.answers import Answer, TransientError, plain, refusal
+from bsti_submit.transport.answers import Answer, BusyError, TransientError, plain, refusal
 from bsti_submit.transport.pace import Rate, Window, parse_rate
 from bsti_submit.transport.pins import Pins
 from bsti_submit.transport.retry import patiently
@@ -215,10 +215,10 @@ def _answer(status: int, problem: str = "", **headers: str) -> Answer:
         (_answer(403, "forbidden"), SettingsError),
         (_answer(403), NotDeliveredError),
         (_answer(302), SettingsError),
-        (_answer(429), TransientError),
-        (_answer(500), TransientError),
-        (_answer(503, "busy"), TransientError),
-        (_answer(423), TransientError),
+        (_answer(429), BusyError),
+        (_answer(500), BusyError),
+        (_answer(503, "busy"), BusyError),
+        (_answer(423), BusyError),
     ],
 )
 def test_what_an_answer_means(answer, kind):
