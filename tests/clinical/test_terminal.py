@@ -28,7 +28,7 @@ prepare_streams()
 shown = console()
 with Outbox(Path(sys.argv[1])) as outbox:
     try:
-        record = Person(shown).metrics(context(), outbox, "0" * 64)
+        record = Person(shown).metrics(context(), outbox, "0" * 64, keeping=True)
     except DraftSaved as stopped:
         shown.print(stopped.message, stopped.hint, soft_wrap=True)
         sys.exit(int(stopped.exit_code))
