@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sqlite3
 import sys
 import zipfile
 from itertools import count
@@ -337,6 +338,17 @@ METRICS = (
     "again >",
     "Number to change",
 )
+
+
+def test_a_dry_run_keeps_no_answers(person, plain):
+    with person.starts("case", plain.folder, "--dry-run") as terminal:
+        terminal.answers(("Last three characters", plain.id_suffix), ("Age in years", ""), ("Sex: M, F or O", ""))
+        terminal.sees("Indication for the imaging")
+        terminal.presses("d")
+        assert terminal.ends() == 130
+    database = sqlite3.connect(person.home / "outbox" / "outbox.sqlite")
+    assert database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+    database.close()
 
 
 @pytest.mark.parametrize("question", METRICS)

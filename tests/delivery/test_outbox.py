@@ -14,9 +14,9 @@ import pytest
 
 from bsti_submit.bundle import PackageReader
 from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
-from bsti_submit.outbox import Outbox, State, is_network_share
+from bsti_submit.outbox import Origin, Outbox, State, is_network_share
 from bsti_submit.outbox.disk import file_system
-from tests.delivery.cases import CLINICAL, attestation, put_in, write
+from tests.delivery.cases import CLINICAL, attestation, padded, put_in, write
 
 ROOT = Path(__file__).parents[2]
 STUDIES = "ab" * 32
@@ -93,6 +93,37 @@ def test_a_new_package_voids_the_approval(home):
         assert outbox.get(case_id).attestation == b""
         with pytest.raises(ApprovalError):
             outbox.mark_sending(case_id)
+
+
+def test_a_package_made_anew_survives_a_crash_before_it_is_moved_in(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox, ready=False)
+        old = outbox.get(case_id)
+        package, record = write(outbox.staging(case_id), case_id, [padded(5, 2_000)])
+        staged = outbox.staging(case_id).read_bytes()
+        first = old.path.read_bytes()
+        outbox.store(package, record, CLINICAL)
+        outbox.staging(case_id).write_bytes(staged)  # as it was between the row and the move
+        old.path.write_bytes(first)
+    with Outbox(home) as outbox:
+        case = outbox.get(case_id)
+        assert (case.state, case.package_sha256) == (State.PACKAGED, package.sha256)
+        assert case.path.read_bytes() == staged
+        assert not outbox.staging(case_id).exists()
+
+
+def test_an_outbox_of_the_first_version_is_read(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+    database = sqlite3.connect(home / "outbox" / "outbox.sqlite")
+    for column in ("origin", "registry"):
+        database.execute(f"ALTER TABLE cases DROP COLUMN {column}")
+    database.execute("PRAGMA user_version=1")
+    database.commit()
+    database.close()
+    with Outbox(home) as outbox:
+        case = outbox.get(case_id)
+        assert (case.state, case.registry, case.origin) == (State.READY, "", Origin())
 
 
 def test_nothing_confirmed_is_sent_or_packaged_or_dropped_again(home):
