@@ -47,7 +47,7 @@ def text() -> str:
 
 
 def text_sha256() -> str:
-    r"""Return the SHA-256 of the statements, with line ends as ``\\n``."""
+    r"""Return the SHA-256 of the statements, with line ends as ``\n``."""
     return hashlib.sha256(text().replace("\r\n", "\n").encode()).hexdigest()
 
 

@@ -179,7 +179,7 @@ class AuditLog:
             If the log is not whole.
         """
         checked = self._whole()
-        out.writelines(rfc8785.dumps(dict(document)).decode() + "\n" for document in self.lines())  # type: ignore[arg-type]
+        out.writelines(_canonical(document).decode() + "\n" for document in self.lines())
         return checked.lines
 
     def _whole(self) -> Checked:
@@ -206,7 +206,7 @@ class AuditLog:
         document["hash"] = _hash(document)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(self.path, flags, 0o600), "ab") as stream:
-            stream.write(rfc8785.dumps(document) + b"\n")  # type: ignore[arg-type]
+            stream.write(_canonical(document) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         part = self._head.with_suffix(".part")
@@ -258,7 +258,7 @@ def _parsed(line: bytes) -> dict[str, object] | None:
     """Return a line if every byte of it is as it was written."""
     try:
         document = json.loads(line)
-        if not isinstance(document, dict) or rfc8785.dumps(document) + b"\n" != line:
+        if not isinstance(document, dict) or _canonical(document) + b"\n" != line:
             return None
         body = {name: value for name, value in document.items() if name != "hash"}
         whole = document.get("hash") == _hash(body) and isinstance(document.get("n"), int) and "prev" in document
@@ -268,7 +268,12 @@ def _parsed(line: bytes) -> dict[str, object] | None:
 
 
 def _hash(document: Mapping[str, object]) -> str:
-    return hashlib.sha256(rfc8785.dumps(dict(document))).hexdigest()  # type: ignore[arg-type]
+    return hashlib.sha256(_canonical(document)).hexdigest()
+
+
+def _canonical(document: Mapping[str, object]) -> bytes:
+    """Return a line's bytes (RFC 8785): what is in one was found to be plain JSON before, which the library's types cannot say."""
+    return rfc8785.dumps(dict(document))  # type: ignore[arg-type]
 
 
 def fitting(members: Mapping[str, object]) -> dict[str, Any]:

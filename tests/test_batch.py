@@ -17,6 +17,7 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from bsti_submit.clinical.sources.manifest import ADDED_COLUMNS, COLUMNS
@@ -683,3 +684,41 @@ def test_the_gravest_row_gives_the_exit_code():
     for place, code in enumerate(order):
         assert gravest(ExitCode(each) for each in reversed(order[place:])) == code
     assert gravest(()) is ExitCode.DONE
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_patient_who_objects_is_held_and_the_others_go(site, samples, workers):
+    objecting, other = site.add(samples[0]), site.add(samples[1])
+    listed = site.folder / "objections.txt"
+    listed.write_text(f"{samples[0].patient_id}\n", "utf-8")
+    rows = site.outcomes("--exclude-list", listed, "--workers", workers, code=3)
+    assert [rows[number]["outcome"] for number in (objecting, other)] == ["held", "delivered"]
+    assert "exclusion list" in rows[objecting]["message"]
+    assert list(site.arrived()) == [rows[other]["case_id"]]
+    site.batch("--exclude-list", site.folder / "no such list", code=2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_sites_own_hospital_numbers_go_whoever_prepares_the_row(site, samples, workers):
+    """A number of the site's form that stands nowhere else is only known by the pattern in the site file."""
+    for sample in samples[:2]:
+        number = site.add(sample)
+        for path in (site.sheet.parent / site.rows[-1]["study_path"]).rglob("*.dcm"):
+            dataset = pydicom.dcmread(path)
+            dataset.SeriesDescription = "CT chest FC555 contrast"
+            dataset.save_as(path)
+    file = site.folder / "site.toml"
+    file.write_text('hospital_number_pattern = "[A-Z]{2}[0-9]{3}"\n', "utf-8")
+    site.run("setup", file, code=0)
+    out = site.folder / "stick"
+    out.mkdir()
+    site.attestation("--registry", "dir")
+    rows = site.outcomes("--workers", workers, "--to", f"dir:{out}", code=0)
+    assert rows[number]["outcome"] == "delivered"
+    packages = [path for path in out.rglob("*") if zipfile.is_zipfile(path)]
+    assert len(packages) == 2
+    for path in packages:
+        with zipfile.ZipFile(path) as package:
+            images = [package.read(name) for name in package.namelist() if name.endswith(".dcm")]
+        assert images
+        assert all(b"FC555" not in image and b"CT chest contrast" in image for image in images)

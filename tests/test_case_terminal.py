@@ -800,3 +800,25 @@ def test_the_messages_that_the_page_explains_are_ours():
         spoken = re.sub(r"^The images here belong to 2", "The images here belong to {count}", row)
         spoken = spoken.removeprefix("1 image is ")
         assert spoken in code, row
+
+
+def test_an_amendment_at_a_terminal_shows_what_changes_and_claims_no_look(person, registry, plain, clinical, tmp_path):
+    with person.starts("case", plain.folder, "--clinical", clinical) as terminal:
+        terminal.answer("Last three characters", plain.id_suffix)
+        terminal.opens_page().picture(0)
+        terminal.answers(("Press Enter", ""), ("Type I CONFIRM", "I CONFIRM"))
+        assert terminal.ends() == 0
+        case_id = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", terminal.shown)[0]
+    revised = tmp_path / "revised.json"
+    revised.write_text(json.dumps(json.loads(clinical.read_text("utf-8")) | {"crp": {"absent": "withheld"}}), "utf-8")
+    for typed, code in (("yes", 4), ("I CONFIRM", 0)):
+        with person.starts("amend", case_id, "--clinical", revised) as terminal:
+            terminal.sees("crp: ")
+            terminal.answer("Type I CONFIRM to send this record", typed)
+            assert terminal.ends() == code
+    (file,) = registry.data.rglob("registry.sqlite3")
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        (document,) = database.execute(
+            "SELECT attestation FROM clinical WHERE case_id = ? ORDER BY revision DESC LIMIT 1", (case_id,)
+        ).fetchone()
+    assert json.loads(document)["facts"]["images"] == "unseen-kinds-only"

@@ -180,9 +180,12 @@ def _attested(
     person.say()
     for line in attesting.text().splitlines():
         person.say(f"  {line}")
-    if person.ask(f"Type {attesting.CONFIRMATION} to send this record: ") != attesting.CONFIRMATION:
+    if (
+        person.ask(f"Type {attesting.CONFIRMATION} to send this record; anything else sends nothing > ")
+        != attesting.CONFIRMATION
+    ):
         raise ApprovalError("Not confirmed, so nothing was sent.")
-    stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=True)
+    stated = attesting.facts(basis=settings.basis, opt_out=settings.opt_out, looked_at=False)  # no image is shown
     return attesting.for_record(record.sha256, stated)
 
 

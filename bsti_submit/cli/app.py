@@ -6,7 +6,6 @@ Importing this module stays light: what a command needs is imported when it runs
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -39,6 +38,7 @@ from bsti_submit.cli import (
     verify,
     withdraw,
 )
+from bsti_submit.cli.memory import keep_memory_off_disk
 from bsti_submit.cli.usage import is_usage_error, without_values
 from bsti_submit.errors import BstiError, ExitCode
 
@@ -194,22 +194,6 @@ _whole_sentences(app)
 def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: TracebackType | None) -> None:
     sys.stderr.write(f"bsti-submit stopped on a fault of its own ({kind.__name__}).\n")
     del fault
-
-
-def keep_memory_off_disk() -> None:
-    """See that a crash writes none of this process's memory, and that no other process of the user may read it."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        with suppress(ImportError, OSError, AttributeError):
-            import ctypes
-
-            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core handler ignores the limit, but not this
-
-
-_PR_SET_DUMPABLE = 4
 
 
 def main() -> NoReturn:

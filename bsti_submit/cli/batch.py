@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bsti_submit.cli.options import AttestationFile, Destination, ProfileName
+from bsti_submit.cli.options import AttestationFile, Destination, ExcludeList, ProfileName
 from bsti_submit.cli.output import Json
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def batch(
     ] = False,
     profile: ProfileName = None,
     to: Destination = "registry",
+    exclude_list: ExcludeList = None,
     as_json: Json = False,
 ) -> None:
     """Submit many cases from a manifest, one row a case.
@@ -78,7 +79,15 @@ def batch(
     from bsti_submit.cli import output
 
     output.set_json(as_json)
-    run = BatchRun(manifest, profile=profile, to=to, skip_invalid=skip_invalid, counting=dry_run, results=results)
+    run = BatchRun(
+        manifest,
+        profile=profile,
+        to=to,
+        exclude_list=exclude_list,
+        skip_invalid=skip_invalid,
+        counting=dry_run,
+        results=results,
+    )
     run.run(attestation, results, workers, as_json=as_json)
 
 
@@ -91,6 +100,7 @@ class BatchRun:
         *,
         profile: str | None,
         to: str,
+        exclude_list: Path | None,
         skip_invalid: bool,
         counting: bool,
         results: Path | None,
@@ -101,6 +111,8 @@ class BatchRun:
         self.data = read_bytes(path)
         self.base = path.parent
         self.profile_name = profile
+        self.exclude_list = exclude_list
+        self.excluded = wiring.exclusions(exclude_list)
         self.to = to
         self.counting = counting
         self.manifest = sheet.without_missing(parse(self.data), self.base)
@@ -185,13 +197,13 @@ class BatchRun:
         if workers > 1 and len(rows) > 1:
             from bsti_submit.cli.workers import Job, Workers
 
-            job = Job(self.data, self.base, self.profile_name, self.to, self.counting)
+            job = Job(self.data, self.base, self.profile_name, self.to, self.exclude_list, self.counting)
             crew = opened.enter_context(Workers(job, min(workers, len(rows)), self._claim))
             yield from crew.prepared([row.number for row in rows])
             return
         from bsti_submit.cli.rows import RowPreparer
 
-        preparer = RowPreparer(self.settings, self.profile, self.key, self.base, self.to, outbox)
+        preparer = RowPreparer(self.settings, self.profile, self.key, self.base, self.to, outbox, self.excluded)
         for row in rows:
             yield preparer.prepare(row, self._claim, emit)
 

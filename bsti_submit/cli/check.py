@@ -16,7 +16,8 @@ def add_to(app: typer.Typer) -> None:
 def check(path: SourcePath, profile: ProfileName = None, clinical: ClinicalFile = None, as_json: Json = False) -> None:
     """Check whether these images would pass.
 
-    Everything is done except the packaging and sending. Nothing is sent and nothing is written. The exit code is 0 if all would pass and 3 if any is held.
+    Everything is done except the packaging and sending. Nothing is sent, and no image, package or answer is written. The exit
+    code is 0 if all would pass and 3 if any is held.
     """
     from bsti_submit.cli import flow, output, wiring
     from bsti_submit.errors import ExitCode

@@ -94,8 +94,8 @@ class Demonstration:
     def _make_site(self, registry: dict[str, str]) -> None:
         folder = self._folder
         token = self._quietly("registry", "token", "create", "--data", registry["data"], "--site", "demo").strip()
-        _keep(folder / "token", token)
-        _keep(folder / "site.key", base64.b64encode(os.urandom(32)).decode("ascii"))
+        output.create_private(folder / "token", token)
+        output.create_private(folder / "site.key", base64.b64encode(os.urandom(32)).decode("ascii"))
         self._environment |= {
             "BSTI_HOME": str(folder / "home"),
             "BSTI_REGISTRY": registry["url"],
@@ -241,12 +241,6 @@ def _new_folder(folder: Path | None) -> Path:
     if not empty:
         raise InputError("The folder for the demonstration is not empty.", hint="Give a new one, or none.")
     return folder.resolve()
-
-
-def _keep(path: Path, secret: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(secret)
 
 
 def _decide_in_browser(address: str) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.deid.pixels.decisions import DecisionStore
-    from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox
@@ -194,8 +193,3 @@ def require_clinical(path: Path | None) -> Path:
 def contributor(settings: Settings) -> bytes:
     """Return whom the site wants credited, as it goes beside a case; empty if nobody."""
     return wiring.contributor(settings.contributor)
-
-
-def profile_for(settings: Settings, name: str | None) -> Profile:
-    """Return the profile."""
-    return wiring.profile(settings, name)

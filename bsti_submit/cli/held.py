@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bsti_submit.cli.output import listed
@@ -99,7 +100,7 @@ def review_held(
                 ReviewItem(
                     instance.ref,
                     instance.modality,
-                    _renderer(lambda staged=staged: file_bytes(staged)),  # type: ignore[misc]
+                    _renderer(partial(file_bytes, staged)),
                     Reason.NOT_LOOKED_AT,
                     frames=max(1, instance.frames),
                 )

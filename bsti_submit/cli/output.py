@@ -78,7 +78,7 @@ def write_document(text: str) -> None:
 
 
 def create_private(path: Path, text: str) -> None:
-    """Write a new file for its owner alone: it may name folders that name people.
+    """Write a new file for its owner alone: it holds a secret, or may name folders that name people.
 
     Raises
     ------

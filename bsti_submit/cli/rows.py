@@ -12,6 +12,7 @@ from bsti_submit.cli import flow, output, wiring
 from bsti_submit.errors import BstiError, ExitCode
 from bsti_submit.model import Outcome, Reason, new_case_id
 from bsti_submit.pipeline.case import CaseHeldError, build, counted_shipment
+from bsti_submit.pipeline.exclusion import require_no_objection
 from bsti_submit.pipeline.known import Course, RefusedBeforeError, WithdrawnError, course
 from bsti_submit.pipeline.prepared import prepare
 from bsti_submit.pipeline.submission import build_and_keep
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.outbox import Outbox, OutboxCase
+    from bsti_submit.pipeline.exclusion import ExclusionList
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.report.events import Event
     from bsti_submit.settings import Settings
@@ -50,6 +52,8 @@ class RowPreparer:
         Where the cases will go: a case that is done there is not built again.
     outbox
         None for a dry run, which keeps nothing.
+    excluded
+        The patients who object; None where there is no list.
     """
 
     settings: Settings
@@ -58,6 +62,7 @@ class RowPreparer:
     base: Path
     to: str
     outbox: Outbox | None
+    excluded: ExclusionList | None = None
 
     def prepare(self, row: Row, claim: Callable[[str, int], int], emit: Callable[[Event], None]) -> RowReport:
         """Survey, check, build and keep a row.
@@ -79,6 +84,7 @@ class RowPreparer:
                 row.folder(self.base).reveal(), self.profile, self.key, emit, wiring.identifier_search(self.settings)
             ) as prepared:
                 prepared.require_one_patient()
+                require_no_objection(prepared, self.excluded)
                 prepared.require_images()
                 chosen, record = flow.choose_unattended(prepared, None, row.accept, self.outbox)
                 # Until here nobody can say whether the reference holds a name, or is of the same patient at all.

@@ -129,13 +129,18 @@ def local_key(settings: Settings) -> Key:
 
 
 def profile(settings: Settings, name: str | None) -> Profile:
-    """Return the profile asked for, or the site's, and say what it does not cover."""
-    from bsti_submit.deid.profile import load_profile
-
-    found = load_profile(name or settings.profile).for_site(settings.hospital_number_pattern)
+    """Return the profile asked for, or the site's, as it holds at this site, and say what it does not cover."""
+    found = site_profile(settings, name)
     for warning in found.warnings:
         say(f"Note: {warning}")
     return found
+
+
+def site_profile(settings: Settings, name: str | None) -> Profile:
+    """Return the profile asked for, or the site's, with the site's own hospital numbers among what is looked for."""
+    from bsti_submit.deid.profile import load_profile
+
+    return load_profile(name or settings.profile).for_site(settings.hospital_number_pattern)
 
 
 def earned_profile(settings: Settings, name: str | None) -> Profile:

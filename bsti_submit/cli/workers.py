@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Self
 
-from bsti_submit.errors import BstiError, ExitCode
+from bsti_submit.cli.memory import keep_memory_off_disk
+from bsti_submit.errors import ExitCode
 from bsti_submit.report.rows import RowOutcome, RowReport
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Job:
     base: Path = field(repr=False)
     profile: str | None = field(repr=False)
     to: str = field(repr=False)
+    exclude_list: Path | None = field(repr=False)
     counting: bool
 
 
@@ -130,12 +132,11 @@ class _Process:
 
 def _serve(job: Job, channel: Connection) -> None:
     """Prepare rows by number until there are no more. Nothing is written to the streams of the batch."""
+    keep_memory_off_disk()  # a new program may be dumped again, whatever its parent had forbidden
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         _rows(job, channel)
-    except (EOFError, OSError, BstiError):
-        os._exit(1)
     except BaseException:  # noqa: BLE001 - a traceback would show values
         os._exit(1)
 
@@ -144,18 +145,18 @@ def _rows(job: Job, channel: Connection) -> None:
     from bsti_submit.cli import wiring
     from bsti_submit.cli.rows import RowPreparer
     from bsti_submit.clinical.sources.manifest import parse
-    from bsti_submit.deid.profile import load_profile
 
     settings = wiring.start()
     rows = {row.number: row for row in parse(job.manifest).rows}
     with ExitStack() as opened:
         preparer = RowPreparer(
             settings,
-            load_profile(job.profile or settings.profile),
+            wiring.site_profile(settings, job.profile),
             wiring.site_key(settings, person=False, must=True).key,
             job.base,
             job.to,
             None if job.counting else opened.enter_context(wiring.outbox(settings)),
+            wiring.exclusions(job.exclude_list),
         )
 
         def claim(tag: str, number: int) -> int:

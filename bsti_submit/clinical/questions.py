@@ -240,7 +240,7 @@ def _onset(context: Context) -> list[Question]:
     return [
         Question(
             "symptom_onset",
-            f"{LABELS['symptom_onset']}",
+            LABELS["symptom_onset"],
             lambda text, _: (lines.onset(text, context.index_date), ()),
             example="9 if symptoms began 9 days before; a date; none for no symptoms",
             optional=True,
@@ -421,7 +421,7 @@ def _outcome(context: Context) -> list[Question]:
     return [
         Question(
             "outcome",
-            f"{LABELS['outcome']}",
+            LABELS["outcome"],
             lambda text, _: ({"status": lines.numbered(text, "outcome.status", {"u": "unknown"})}, ()),
             choices=_numbered(CHOICES["outcome.status"]),
             optional=True,

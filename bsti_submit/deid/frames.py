@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BLOCK: Final = 4 << 20
-LET_GO_EVERY: Final = 8 * BLOCK
 """Bytes of native pixels handled at a time; a multiple of every word."""
+_LET_GO_EVERY: Final = 8 * BLOCK
+"""Bytes of a mapped file after which what was read is given back."""
 
 JPEG: Final = frozenset(
     ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -103,7 +104,7 @@ def native_size(layout: PixelLayout) -> int | None:
 def _blocks(value: memoryview, size: int, layout: PixelLayout, swap: int) -> Callable[[], Iterator[Buffer]]:
     def blocks() -> Iterator[Buffer]:
         for start in range(0, size, BLOCK):
-            if start % LET_GO_EVERY == 0:
+            if start % _LET_GO_EVERY == 0:
                 _let_go(value)
             block: Buffer = value[start : start + BLOCK]
             if swap:

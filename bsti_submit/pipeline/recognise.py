@@ -42,7 +42,7 @@ def studies_of(prepared: Prepared, case: OutboxCase) -> tuple[int, tuple[int, ..
     Raises
     ------
     HeldError
-        If the images are not those that the case was made of.
+        If the images are not those that the case was made of, or its index study is not known again.
     """
     prepared.require_images()
     for numbers, tag in _selections(prepared):
@@ -67,7 +67,15 @@ def _selections(prepared: Prepared) -> Iterator[tuple[tuple[int, ...], str]]:
 
 
 def _index(prepared: Prepared, case: OutboxCase, numbers: tuple[int, ...]) -> int:
-    """Return which study was the index: the packaged record says so under the pseudonymous UID."""
+    """Return which study was the index: the packaged record says so under the pseudonymous UID.
+
+    Raises
+    ------
+    HeldError
+        If it does not; the days of a record must not be held against the wrong study.
+    """
+    if len(numbers) == 1:
+        return numbers[0]
     studies = case.record().get("studies")
     index = {
         str(study.get("study_instance_uid"))
@@ -78,4 +86,8 @@ def _index(prepared: Prepared, case: OutboxCase, numbers: tuple[int, ...]) -> in
         study = prepared.study(number)
         if prepared.identity.scope(study.instances[0]).uid(study.uid.reveal()) in index:
             return number
-    return min(numbers)  # a patient without a usable number gets other UIDs each time; the newest it was
+    # A patient without a usable number gets other UIDs each time.
+    raise HeldError(
+        f"It cannot be told which of the studies case {case.case_id} is about, so nothing was sent.",
+        hint="Without --from, a record of listed choices alone can be amended.",
+    )

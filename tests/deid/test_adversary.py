@@ -28,7 +28,7 @@ from tests.deid.hostile import KEPT, Hostile, hostile
 from tests.deid.slices import ct_slice
 from tests.deid.test_engine import file_of, mutants
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what is planted on purpose
 
 PROFILE = load_profile("bsti-default")
 ENGINE = Engine(PROFILE)

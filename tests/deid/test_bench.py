@@ -18,7 +18,7 @@ from bsti_submit.pipeline.verdicts import Verdicts
 from bsti_submit.sample import make_sample
 from bsti_submit.sample.probes import make_probes
 
-pytestmark = pytest.mark.filterwarnings("ignore:The value length")
+pytestmark = pytest.mark.filterwarnings("ignore:The value length")  # a name too long is planted on purpose
 ROOT = Path(__file__).resolve().parents[2]
 LEAKY = """FORMAT dicom
 %header

@@ -20,7 +20,7 @@ from bsti_submit.sample import make_sample
 from bsti_submit.settings import read_site_file
 from tests.deid.slices import ct_dataset, written
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what is planted on purpose
 
 
 def test_the_sites_own_hospital_numbers_go_and_are_held():

@@ -23,7 +23,7 @@ from bsti_submit.sample.probes import make_probes
 from tests.deid.slices import ct_slice, written
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # pydicom warns of what scanners wrote
     pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed"),
 ]
 
@@ -63,11 +63,13 @@ def errors(data, path):
     return {re.sub(r"[\d.]{6,}", "", line).strip() for line in told if line.startswith("Error")}
 
 
-def check(data, folder):
+def is_as_valid(data, folder):
+    """Hold an output against its input; False where the engine refuses the file, so that there is no output."""
     out = out_of(data)
     if out is None:
-        pytest.skip("held")
+        return False
     assert errors(out, folder / "out.dcm") - errors(data, folder / "in.dcm") == set()
+    return True
 
 
 def sample(dataset):
@@ -78,7 +80,7 @@ def sample(dataset):
 
 @pytest.mark.parametrize("path", files(BUNDLED), ids=lambda path: path.name)
 def test_files_of_scanners(path, tmp_path):
-    check(path.read_bytes(), tmp_path)
+    assert is_as_valid(path.read_bytes(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -91,16 +93,17 @@ def test_files_of_scanners(path, tmp_path):
     ],
 )
 def test_files_made_from_code(make, tmp_path):
-    check(make(), tmp_path)
+    assert is_as_valid(make(), tmp_path)
 
 
 def test_files_with_something_planted(tmp_path):
     probes = [probe for probe in make_probes(8, 1) if probe.kind != "a JPEG comment"]
-    for probe in probes[::6]:
-        check(probe.data, tmp_path)
+    valid = [is_as_valid(probe.data, tmp_path) for probe in probes[::6]]
+    assert all(valid), "the engine refuses none of these"
+    assert len(valid) > 10
 
 
 @pytest.mark.skipif(not FOLDER, reason="BSTI_REAL_DATA names no folder of real studies")
 def test_real_files(tmp_path):
-    for path in files(FOLDER or "."):
-        check(path.read_bytes(), tmp_path)
+    valid = [is_as_valid(path.read_bytes(), tmp_path) for path in files(FOLDER)]
+    assert any(valid)
