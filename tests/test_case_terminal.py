@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("pexpect", reason="pseudo-terminals are not to be had here")
 
 from bsti_submit.sample import find_markers, make_sample
-from tests.support import first_case
+from tests.support import first_case, site
 from tests.support.registry import running_registry
 from tests.support.terminal import desk
 
@@ -63,21 +63,7 @@ def person(tmp_path, registry):
 
 @pytest.fixture
 def clinical(tmp_path, plain):
-    record = {
-        "schema_version": "1.0",
-        "index_imaging": {"modality": "CT"},
-        "age": {"value": plain.age, "source": "dicom-birthdate"},
-        "sex": {"value": plain.sex, "source": "dicom-sex"},
-        "white_cell_count": {"value": 6.4, "unit": "10*9/L", "day": 0},
-        "crp": {"value": 148, "unit": "mg/L", "day": 0},
-        "po2": {"absent": "not-done"},
-        "indication": {"code": "suspected-covid-diagnosis"},
-        "rt_pcr": {"status": "positive", "tests": [{"result": "positive", "day": 1}]},
-        "prior_imaging": {"value": "no"},
-    }
-    path = tmp_path / "clinical.json"
-    path.write_text(json.dumps(record), "utf-8")
-    return path
+    return site.clinical(tmp_path / "clinical.json", plain)
 
 
 def contents(folder):

@@ -14,6 +14,7 @@ import pytest
 
 from bsti_submit.sample import find_markers, make_sample
 from tests.support.registry import running_registry
+from tests.support.site import clinical, completed
 
 pytestmark = pytest.mark.server
 
@@ -51,38 +52,10 @@ def run(environment, *arguments):
     )
 
 
-def completed(environment, folder):
-    made = run(environment, "attestation", "template")
-    assert made.returncode == 0, made.stderr
-    document = json.loads(made.stdout)
-    document["facts"] = {name: True if value is False else value for name, value in document["facts"].items()}
-    path = folder / "attestation.json"
-    path.write_text(json.dumps(document), "utf-8")
-    return path
-
-
-def clinical(folder, sample):
-    record = {
-        "schema_version": "1.0",
-        "index_imaging": {"modality": "CT"},
-        "age": {"value": sample.age, "source": "dicom-birthdate"},
-        "sex": {"value": sample.sex, "source": "dicom-sex"},
-        "white_cell_count": {"value": 6.4, "unit": "10*9/L", "day": 0},
-        "crp": {"value": 148, "unit": "mg/L", "day": 0},
-        "po2": {"absent": "not-done"},
-        "indication": {"code": "suspected-covid-diagnosis"},
-        "rt_pcr": {"status": "positive", "tests": [{"result": "positive", "day": 1}]},
-        "prior_imaging": {"value": "no"},
-    }
-    path = folder / "clinical.json"
-    path.write_text(json.dumps(record), "utf-8")
-    return path
-
-
 def test_a_case_reaches_the_registry_and_no_marker_does(site):
     sample, environment, folder, registry = site
     attestation = completed(environment, folder)
-    record = clinical(folder, sample)
+    record = clinical(folder / "clinical.json", sample)
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sample.folder.rglob("*") if path.is_file()}
 
     unattested = run(environment, "case", sample.folder, "--clinical", record)
@@ -161,7 +134,7 @@ def test_every_command_has_help(site, command):
 def test_a_package_that_changed_after_its_approval_is_not_sent(site):
     sample, environment, folder, _ = site
     attestation = completed(environment, folder)
-    record = clinical(folder, sample)
+    record = clinical(folder / "clinical.json", sample)
     home = folder / "second-home"
     environment = {**environment, "BSTI_HOME": str(home)}
     built = run(environment, "package", sample.folder, "--clinical", record, "--json")
@@ -216,7 +189,7 @@ def test_a_package_leaves_out_what_was_asked(site, tmp_path):
     out = tmp_path / "case.zip"
     built = run(
         environment,
-        *("package", sample.folder, "--clinical", clinical(folder, sample), "--study", "1"),
+        *("package", sample.folder, "--clinical", clinical(folder / "clinical.json", sample), "--study", "1"),
         *("--leave-out", "3", "--out", out, "--json"),
     )
     assert built.returncode == 0, built.stderr

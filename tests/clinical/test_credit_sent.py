@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -17,6 +16,7 @@ import yaml
 
 from bsti_submit.sample import make_sample
 from tests.support.registry import running_registry
+from tests.support.site import clinical, completed, secret_file, site_key
 
 pytestmark = pytest.mark.server
 
@@ -34,29 +34,12 @@ def delivered(tmp_path_factory):
     """One case sent with the contributor of the site file: environment, registry, the answer, and the local copy."""
     folder = tmp_path_factory.mktemp("credit")
     sample = make_sample(folder / "study", slices=4, radiograph=False)
-    key = folder / "site.key"
-    key.write_text(base64.b64encode(os.urandom(32)).decode(), "ascii")
-    key.chmod(0o600)
-    record = {
-        "schema_version": "1.0",
-        "index_imaging": {"modality": "CT"},
-        "age": {"value": sample.age},
-        "sex": {"value": sample.sex},
-        "white_cell_count": {"absent": "not-done"},
-        "crp": {"absent": "not-done"},
-        "po2": {"absent": "not-done"},
-        "indication": {"code": "suspected-covid-diagnosis"},
-        "rt_pcr": {"status": "unknown"},
-        "prior_imaging": {"value": "unknown"},
-    }
-    clinical = folder / "clinical.json"
-    clinical.write_text(json.dumps(record), "utf-8")
+    key = site_key(folder / "site.key")
+    record = clinical(folder / "clinical.json", sample)
     site = folder / "site.toml"
     site.write_text(SITE, "utf-8")
     with running_registry(folder / "registry") as registry:
-        token = folder / "token"
-        token.write_text(registry.token("site-a", role="site"), "ascii")
-        token.chmod(0o600)
+        token = secret_file(folder / "token", registry.token("site-a", role="site"))
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BSTI_")},
             "BSTI_HOME": str(folder / "home"),
@@ -68,13 +51,10 @@ def delivered(tmp_path_factory):
         told = run(environment, "setup", site)
         assert told.returncode == 0, told.stderr
         assert b"Credit:    named" in told.stdout
-        template = json.loads(run(environment, "attestation", "template").stdout)
-        template["facts"] = {name: True if value is False else value for name, value in template["facts"].items()}
-        attestation = folder / "attestation.json"
-        attestation.write_text(json.dumps(template), "utf-8")
-        kept = run(environment, "package", sample.folder, "--clinical", clinical, "--out", folder / "copy.zip")
+        attestation = completed(environment, folder)
+        kept = run(environment, "package", sample.folder, "--clinical", record, "--out", folder / "copy.zip")
         assert kept.returncode == 0, kept.stderr
-        arguments = ("case", sample.folder, "--clinical", clinical, "--attestation", attestation, "--json", "--again")
+        arguments = ("case", sample.folder, "--clinical", record, "--attestation", attestation, "--json", "--again")
         sent = run(environment, *arguments)
         assert sent.returncode == 0, sent.stderr
         yield environment, registry, sent, folder

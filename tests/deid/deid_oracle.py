@@ -49,6 +49,7 @@ def main():
                 out[recipe][path] = None
             _get_fields_inner.cache_clear()
     json.dump(out, stdout)
+    stdout.flush()  # it is no longer sys.stdout, which is all that the interpreter sees to at its end
 
 
 if __name__ == "__main__":

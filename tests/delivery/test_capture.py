@@ -15,7 +15,7 @@ from tests.delivery.faulty import ca_file
 from tests.delivery.hospital import CHUNK, Hospital
 from tests.delivery.line import Line, line_before
 from tests.support.registry import running_registry
-from tests.test_main_job import clinical, completed
+from tests.support.site import clinical, completed
 
 pytestmark = pytest.mark.server
 _CONNECTIONS = """
@@ -58,7 +58,7 @@ def captured(tmp_path_factory):
         line.keep = True
         hospital = Hospital(folder / "home", registry, line.url, ca_file(folder))
         hospital.environment["PYTHONPATH"] = str(hook)
-        attestation, record = completed(hospital.environment, folder), clinical(folder, sample)
+        attestation, record = completed(hospital.environment, folder), clinical(folder / "clinical.json", sample)
         case = hospital.result("case", sample.folder, "--clinical", record, "--attestation", attestation)
         case_id = str(case["case_id"])
         for command in (("status", "--from", sample.folder), ("whoami",), ("outbox", "send")):

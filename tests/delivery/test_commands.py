@@ -19,7 +19,7 @@ from bsti_submit.sample import find_markers, make_sample
 from tests.delivery.hospital import CHUNK, Hospital
 from tests.support.package import write_profile
 from tests.support.registry import running_registry
-from tests.test_main_job import clinical, completed
+from tests.support.site import clinical, completed
 
 pytestmark = pytest.mark.server
 NOWHERE = {"BSTI_REGISTRY": "https://127.0.0.1:9"}
@@ -45,7 +45,7 @@ class Sent:
         self.folder, self.registry, self.study, self.revisions = folder, registry, study, 0
         self.hospital = Hospital(folder / "home", registry, registry.url, registry.ca_bundle)
         self.attestation = completed(self.hospital.environment, folder)
-        self.record = clinical(folder, study)
+        self.record = clinical(folder / "clinical.json", study)
         self.case_id = str(self.case()["case_id"])
 
     def case(self, *more):

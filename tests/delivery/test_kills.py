@@ -25,7 +25,7 @@ from tests.delivery.killing import kill_at, steps
 from tests.delivery.line import Line, line_before
 from tests.support.package import CLINICAL, write_profile
 from tests.support.registry import RunningRegistry, running_registry
-from tests.test_main_job import clinical, completed
+from tests.support.site import clinical, completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def study(tmp_path_factory):
 
 def submitting(folder: Path, registry: RunningRegistry, study, at: int) -> int:
     with a_hospital(folder, registry) as (hospital, line):
-        attestation, record = completed(hospital.environment, folder), clinical(folder, study)
+        attestation, record = completed(hospital.environment, folder), clinical(folder / "clinical.json", study)
         command = ("case", study.folder, "--clinical", record, "--attestation", attestation)
         hook = kill_at(folder / "hook", at, CLIENT)
         done = hospital.run(*command, **hook)

@@ -22,7 +22,7 @@ from bsti_submit.sample import make_sample
 from tests.delivery.hospital import CHUNK, ROOT, Hospital
 from tests.support.package import write_profile
 from tests.support.registry import running_registry
-from tests.test_main_job import clinical, completed
+from tests.support.site import clinical, completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ rm -rf "$kept"
 
 def full_disk(hospital: Hospital, study, folder: Path, free: int) -> str:
     """Submit a case on a disk with so many KiB free, then again with room; return what was said at first."""
-    attestation, record = completed(hospital.environment, folder), clinical(folder, study)
+    attestation, record = completed(hospital.environment, folder), clinical(folder / "clinical.json", study)
     command = ("case", study.folder, "--clinical", record, "--attestation", attestation)
     done = in_namespace(hospital, FILL.replace("FREE", str(free)), *command)
     codes = dict(line.split("=") for line in done.stdout.splitlines() if line.startswith(("first=", "second=")))

@@ -6,13 +6,14 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from bsti_submit.sample import Sample
+    from bsti_submit.sample import SampleStudy
 
 
 def secret_file(path: Path, text: str) -> Path:
@@ -27,7 +28,7 @@ def site_key(path: Path) -> Path:
     return secret_file(path, base64.b64encode(os.urandom(32)).decode())
 
 
-def clinical(path: Path, sample: Sample, **changes: object) -> Path:
+def clinical(path: Path, sample: SampleStudy, **changes: object) -> Path:
     """Write a clinical record that fits the sample."""
     record = {
         "schema_version": "1.0",
@@ -52,6 +53,13 @@ def attestation(path: Path, template: bytes) -> Path:
     document["facts"] = {name: True if value is False else value for name, value in document["facts"].items()}
     path.write_text(json.dumps(document), "utf-8")
     return path
+
+
+def completed(environment: Mapping[str, str], folder: Path) -> Path:
+    """Write a standing attestation for the registry that is set up, and complete it."""
+    made = run([sys.executable, "-m", "bsti_submit", "attestation", "template"], environment)
+    assert made.returncode == 0, made.stderr
+    return attestation(folder / "attestation.json", made.stdout)
 
 
 def run(
