@@ -598,9 +598,7 @@ def test_a_case_that_is_sent_by_hand_meanwhile_goes_first(site, samples):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
-        site.registry.wait_for(
-            lambda: any(case.state in {State.PACKAGED, State.READY} for case in outbox.list()), seconds=60
-        )
+        site.registry.wait_for(lambda: any(case.state is State.PACKAGED for case in outbox.list()), seconds=60)
         time.sleep(0.5)
         assert process.poll() is None
         assert site.arrived() == {}
@@ -618,6 +616,8 @@ def test_a_package_under_other_rules_than_the_attestation_is_not_sent(site, samp
     site.attestation()
     rows = site.outcomes(code=3)
     assert rows[number]["outcome"] == "held"
+    assert waiting[number]["case_id"] in rows[number]["message"]
+    assert any("rules" in detail for detail in rows[number]["details"])
     assert site.arrived() == {}
     site.run("outbox", "drop", waiting[number]["case_id"], code=0)
     assert site.outcomes(code=0)[number]["outcome"] == "delivered"

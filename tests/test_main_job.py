@@ -115,10 +115,14 @@ def test_nothing_is_sent_without_a_clinical_record(site):
 
 
 def test_a_folder_without_anything_to_send_says_what_was_found(site, tmp_path):
-    _, environment, _, _ = site
+    sample, environment, folder, _ = site
+    papers = ("--clinical", clinical(folder / "clinical.json", sample), "--attestation", completed(environment, folder))
     (tmp_path / "notes.txt").write_text("nothing here", "utf-8")
-    done = run(environment, "case", tmp_path, "--clinical", "missing.json", "--attestation", "missing.json")
-    assert done.returncode in {2, 4}
+    done = run(environment, "case", tmp_path, *papers)
+    assert done.returncode == 2
+    assert b"1 x Not DICOM files" in done.stderr
+    assert b"notes" not in done.stdout + done.stderr
+    assert run(environment, "case", tmp_path / "no such folder", *papers).returncode == 2
 
 
 @pytest.mark.parametrize(
