@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from bsti_submit.sample import find_markers, make_sample
 from tests.support.registry import running_registry
+from tests.support.site import bsti as run
 from tests.support.site import clinical, completed
 
 pytestmark = pytest.mark.server
@@ -39,17 +38,6 @@ def site(tmp_path_factory):
             "BSTI_CA_BUNDLE": str(registry.ca_bundle),
         }
         yield sample, environment, folder, registry
-
-
-def run(environment, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        timeout=120,
-    )
 
 
 def test_a_case_reaches_the_registry_and_no_marker_does(site):

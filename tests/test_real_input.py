@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pydicom
@@ -15,6 +13,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.support.registry import running_registry
+from tests.support.site import bsti as run
 
 FOLDER = os.environ.get("BSTI_REAL_DATA", "")
 BUNDLED = Path(get_testdata_file("CT_small.dcm")).parent
@@ -22,17 +21,6 @@ BUNDLED = Path(get_testdata_file("CT_small.dcm")).parent
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the files are as scanners wrote them
 
 needs_folder = pytest.mark.skipif(not FOLDER, reason="BSTI_REAL_DATA names no folder of real studies")
-
-
-def run(environment, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        timeout=300,
-    )
 
 
 def at_home(folder):

@@ -7,8 +7,6 @@ import io
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -16,6 +14,7 @@ import yaml
 
 from bsti_submit.sample import make_sample
 from tests.support.registry import running_registry
+from tests.support.site import bsti as run
 from tests.support.site import clinical, completed, secret_file, site_key
 
 pytestmark = pytest.mark.server
@@ -58,17 +57,6 @@ def delivered(tmp_path_factory):
         sent = run(environment, *arguments)
         assert sent.returncode == 0, sent.stderr
         yield environment, registry, sent, folder
-
-
-def run(environment, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bsti_submit", *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        timeout=120,
-    )
 
 
 def rows(registry, query):

@@ -57,9 +57,14 @@ def attestation(path: Path, template: bytes) -> Path:
 
 def completed(environment: Mapping[str, str], folder: Path) -> Path:
     """Write a standing attestation for the registry that is set up, and complete it."""
-    made = run([sys.executable, "-m", "bsti_submit", "attestation", "template"], environment)
+    made = bsti(environment, "attestation", "template")
     assert made.returncode == 0, made.stderr
     return attestation(folder / "attestation.json", made.stdout)
+
+
+def bsti(environment: Mapping[str, str], *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Run one of our commands without a terminal."""
+    return run([sys.executable, "-m", "bsti_submit", *map(str, arguments)], environment, seconds=300)
 
 
 def run(
