@@ -198,16 +198,19 @@ def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: Traceb
 
 def main() -> NoReturn:
     """Run the command line and exit with the contract's codes."""
-    from bsti_submit.cli.output import prepare_streams
+    from bsti_submit.cli.streams import finish_stdout, prepare_streams
 
     keep_memory_off_disk()
-    sys.excepthook = _silent_hook
     prepare_streams()
+    sys.excepthook = _silent_hook
+    code: object = int(ExitCode.DONE)
     try:
         app()
-    except SystemExit:
-        raise
+    except SystemExit as ended:
+        code = ended.code
     except BaseException as fault:  # noqa: BLE001 - nothing may end in a traceback, which shows values
         _silent_hook(type(fault), fault, None)
-        sys.exit(int(ExitCode.FAULT))
-    sys.exit(0)
+        code = int(ExitCode.FAULT)
+    if not finish_stdout() and code in {None, int(ExitCode.DONE)}:
+        code = int(ExitCode.FAULT)
+    sys.exit(code)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import io
 from typing import Annotated
 
 import typer
@@ -59,10 +59,12 @@ def export(
 
     It goes to standard output, after the same check as `audit verify`.
     """
-    from bsti_submit.cli import wiring
+    from bsti_submit.cli import output, wiring
 
     log = wiring.audit_log(wiring.start())
+    table = io.StringIO(newline="")
     if as_csv:
-        log.export_csv(sys.stdout)
+        log.export_csv(table)
     else:
-        log.export_lines(sys.stdout)
+        log.export_lines(table)
+    output.write_document(table.getvalue())

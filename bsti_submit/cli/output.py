@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from bsti_submit.cli.streams import result_stream
 from bsti_submit.errors import BstiError, ExitCode, InputError
 from bsti_submit.model import Outcome
 from bsti_submit.printable import json_text, printable, printable_lines
@@ -33,13 +34,6 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _json_mode = False
 
 
-def prepare_streams() -> None:
-    """Let no character that the console cannot show, or that cannot be read from it, end a run."""
-    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "replace"), (sys.stdin, "surrogateescape")):
-        with suppress(AttributeError, ValueError, OSError):
-            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
-
-
 def set_json(json_mode: bool) -> None:
     """Remember whether the result is wanted as JSON, for errors as well."""
     global _json_mode  # noqa: PLW0603 - one process runs one command
@@ -48,20 +42,20 @@ def set_json(json_mode: bool) -> None:
 
 def write_json(document: Mapping[str, object]) -> None:
     """Write the one JSON document of a command."""
-    sys.stdout.write(json_text(document, indent=2) + "\n")
-    sys.stdout.flush()
+    with result_stream() as out:
+        out.write(json_text(document, indent=2) + "\n")
 
 
 def write(text: str = "") -> None:
     """Write one line of the result for a person, whatever the text holds."""
-    sys.stdout.write(printable(text) + "\n")
-    sys.stdout.flush()
+    with result_stream() as out:
+        out.write(printable(text) + "\n")
 
 
 def write_lines(text: str) -> None:
     """Write several lines of the result for a person. The line breaks must be our own."""
-    sys.stdout.write(printable_lines(text) + "\n")
-    sys.stdout.flush()
+    with result_stream() as out:
+        out.write(printable_lines(text) + "\n")
 
 
 def write_document(text: str) -> None:
@@ -72,9 +66,10 @@ def write_document(text: str) -> None:
     if sys.stdout.isatty():
         write_lines(text.removesuffix("\n").replace("\r\n", "\n"))
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8"))
-    sys.stdout.buffer.flush()
+    with result_stream() as out:
+        out.flush()
+        out.buffer.write(text.encode("utf-8"))
+        out.buffer.flush()
 
 
 def create_private(path: Path, text: str) -> None:
@@ -124,15 +119,13 @@ def reporter(*, json_mode: bool) -> Reporter:
 def tell_error(error: BstiError) -> None:
     """Tell an error of ours: what, which, and what to do next."""
     if _json_mode:
-        write_json(
+        _write_error(
             {
-                "error": {
-                    "message": error.message,
-                    "details": list(error.details),
-                    "hint": error.hint,
-                    "exit_code": int(error.exit_code),
-                    **({"problems": [dict(problem) for problem in error.problems]} if error.problems else {}),
-                }
+                "message": error.message,
+                "details": list(error.details),
+                "hint": error.hint,
+                "exit_code": int(error.exit_code),
+                **({"problems": [dict(problem) for problem in error.problems]} if error.problems else {}),
             }
         )
     _tell(error.message)
@@ -140,6 +133,12 @@ def tell_error(error: BstiError) -> None:
         _tell(f"  {line}")
     for line in error.hint.splitlines():
         _tell(line)
+
+
+def _write_error(error: Mapping[str, object]) -> None:
+    # Where stdout is lost as well, the first error is the one to end with.
+    with suppress(BstiError, typer.Exit):
+        write_json({"error": error})
 
 
 def _tell(line: str) -> None:
@@ -168,7 +167,7 @@ def tell_fault(fault: BaseException) -> None:
     """Tell a fault of ours by its kind and place."""
     message = f"bsti-submit stopped on {fault_text(fault)}."
     if _json_mode:
-        write_json({"error": {"message": message, "details": [], "hint": "", "exit_code": int(ExitCode.FAULT)}})
+        _write_error({"message": message, "details": [], "hint": "", "exit_code": int(ExitCode.FAULT)})
     say(message)
     say("Nothing was sent by this. Please report that line; it holds nothing about the patient.")
 

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from bsti_submit.cli.output import console, prepare_streams
+from bsti_submit.cli.output import console
+from bsti_submit.cli.streams import prepare_streams
 from bsti_submit.cli.person import Person
 from bsti_submit.clinical.sources.prompt import DraftSaved
 from bsti_submit.outbox import Outbox
