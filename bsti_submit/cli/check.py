@@ -61,7 +61,10 @@ def check(path: SourcePath, profile: ProfileName = None, clinical: ClinicalFile 
     else:
         for line in output.outcome_lines(reports):
             output.write(line)
-        output.write(f"Searched for {sum(searched.values())} identifiers of this patient in every byte.")
+        whose = "this patient" if len(prepared.survey.patients) == 1 else "these patients"
+        output.write(f"Searched for {sum(searched.values())} identifiers of {whose} in every byte.")
         output.write("Verdict: some images are held." if held else "Verdict: all images would pass.")
     if held:
+        for line in output.held_hint(reports).splitlines():
+            output.say(line)
         raise typer.Exit(int(ExitCode.HELD))

@@ -89,5 +89,5 @@ def deid(
             raise typer.Exit(int(ExitCode.HELD))
         raise HeldError(
             f"{len(held)} {'image is' if len(held) == 1 else 'images are'} held and not written.",
-            hint="Radiographs are cleared by looking at them: bsti-submit review PATH.",
+            hint=output.held_hint(held),
         )

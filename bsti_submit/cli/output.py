@@ -15,7 +15,7 @@ import typer
 
 from bsti_submit.cli.streams import result_stream
 from bsti_submit.errors import BstiError, ExitCode, InputError
-from bsti_submit.model import Outcome
+from bsti_submit.model import Outcome, Reason
 from bsti_submit.printable import json_text, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -217,3 +217,13 @@ def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:
             where = f" [{attribute}]" if attribute else ""
             lines.append(f"Held:      {len(refs):>4}  {reason.text}{where}  {shown}")
     return lines
+
+
+def held_hint(reports: Iterable[InstanceReport]) -> str:
+    """Return what a person can do about held instances: look at the pictures, go on without the rest."""
+    reasons = {report.reason for report in reports if report.outcome is Outcome.HELD}
+    looked = reasons & {Reason.NOT_LOOKED_AT, Reason.REJECTED_BY_PERSON}
+    lines = ["Pictures in doubt are cleared by looking at them: bsti-submit review PATH."] if looked else []
+    if reasons - looked:
+        lines.append("A case can go on without an image that is held: bsti-submit case PATH --leave-out REF.")
+    return "\n".join(lines)
