@@ -89,9 +89,16 @@ def create_private(path: Path, text: str) -> None:
 
 
 def say(text: str = "") -> None:
-    """Tell a person, in one line, something that is not the result."""
-    sys.stderr.write(printable(text) + "\n")
+    """Tell a person something that is not the result: one line, wrapped between words where a terminal shows it."""
+    for line in _wrapped(text) if sys.stderr.isatty() else [text]:
+        sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
+
+
+def _wrapped(line: str) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = max(shutil.get_terminal_size().columns - 1, 40)
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def has_terminal() -> bool:
@@ -128,30 +135,17 @@ def tell_error(error: BstiError) -> None:
                 **({"problems": [dict(problem) for problem in error.problems]} if error.problems else {}),
             }
         )
-    _tell(error.message)
+    say(error.message)
     for line in error.details:
-        _tell(f"  {line}")
+        say(f"  {line}")
     for line in error.hint.splitlines():
-        _tell(line)
+        say(line)
 
 
 def _write_error(error: Mapping[str, object]) -> None:
     # Where stdout is lost as well, the first error is the one to end with.
     with suppress(BstiError, typer.Exit):
         write_json({"error": error})
-
-
-def _tell(line: str) -> None:
-    """Say a line, wrapped between words where a person reads it in a terminal."""
-    if not sys.stderr.isatty():
-        say(line)
-        return
-    indent = " " * (len(line) - len(line.lstrip()))
-    width = max(shutil.get_terminal_size().columns - 1, 40)
-    for part in textwrap.wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    ) or [""]:
-        say(part)
 
 
 def fault_text(fault: BaseException) -> str:
