@@ -18,7 +18,7 @@ pytestmark = pytest.mark.server
 
 def demo(folder, *options, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "bsti_submit", "demo", str(folder), *options],
+        [sys.executable, "-m", "bsti_submit", "demo", *([str(folder)] if folder else []), *options],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -30,10 +30,12 @@ def demo(folder, *options, **environment):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "made here"
+    temporary = tmp_path_factory.mktemp("demo") / "made here"
+    temporary.mkdir()
     home = tmp_path_factory.mktemp("home")
-    done = demo(folder, "--slices", "5", BSTI_HOME=str(home), HTTPS_PROXY="http://127.0.0.1:9")
+    done = demo(None, "--slices", "5", BSTI_HOME=str(home), HTTPS_PROXY="http://127.0.0.1:9", TMPDIR=str(temporary))
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = temporary.iterdir()  # the name that the demonstration gives it, which nobody chose with care
     return done.stdout, folder, home
 
 

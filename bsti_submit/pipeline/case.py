@@ -129,7 +129,9 @@ def build(
             if work.gate.check_text(name, data):
                 raise HeldError(
                     f"The final check found something in {name} that may identify the patient.",
-                    hint="Write the indication in other words." if name == "clinical.json" else "",
+                    hint="Write the indication in other words."
+                    if name == "clinical.json"
+                    else "Its only free words are the name and version of the profile: give the profile another name.",
                 )
         if work.gate.check_credit(contributor):
             raise HeldError(

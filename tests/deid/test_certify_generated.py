@@ -150,6 +150,39 @@ def test_no_clean_record_is_held():
         assert gate.check_text("name", b"ABCD-EFGH-IJKL/data/images/0001/000001.dcm") == ()
 
 
+PROGRAM_WORDS = (
+    "bsti-submit submit structured report duplicate person unreadable covered missing truncated unsupported conflicting "
+    "certified default index prior case package profile recipe counts studies instances role modality"
+).split()
+
+
+@pytest.mark.parametrize("word", [*PROGRAM_WORDS, "/srv/bsti-submit/default/2026c/case-package"])
+def test_no_folder_is_called_so_that_a_clean_record_is_held(word):
+    gate = Gate(ALLOW_LIST, matcher_of(person(random.Random(7)), word, instances=1), national)
+    assert gate.check_text("case.json", case_record(random.Random(7))) == ()
+
+
+@pytest.mark.parametrize("name", ["Young^No", "Male^Or", "Submit^Index", "Prior^Duplicate", "Positive^Mg"])
+def test_no_patient_is_called_so_that_the_words_of_a_record_hold_it(name):
+    gate = Gate(ALLOW_LIST, matcher_of(replace(person(random.Random(8)), name=name), instances=1), national)
+    assert gate.check_text("case.json", case_record(random.Random(8))) == ()
+    assert gate.check_text("clinical.json", b'{"prior_imaging":{"value":"no"},"crp":{"unit":"mg/L"}}') == ()
+    assert gate.check_text("clinical.json", f'{{"other":"seen with {name.partition("^")[0]} at home"}}'.encode())
+
+
+def test_a_profile_is_called_after_its_site_but_not_after_the_patient():
+    def record(name: str) -> bytes:
+        profile = {"name": name, "version": "2026.1", "recipe_sha256": "0" * 64}
+        return json.dumps(json.loads(case_record(random.Random(9))) | {"profile": profile}).encode()
+
+    who = replace(person(random.Random(9)), name="Brightly^Ann")
+    gate = Gate(ALLOW_LIST, matcher_of(who, "/data/leeds/rothwell", instances=1), national)
+    assert gate.check_text("case.json", record("leeds-rothwell")) == ()
+    assert gate.check_text("case.json", record("leeds-brightly"))
+    assert gate.check_text("case.json", record("brightly"))
+    assert gate.check_text("case.json", record("leeds").replace(b'{"name": "leeds"', b'["rothwell"], "x": {"a": "b"'))
+
+
 @pytest.mark.parametrize(("member", "form"), [("key_id", "{}"), ("patient", "BSTI-{}{}"), ("patient", "BSTI-{}")])
 def test_a_name_in_the_place_of_a_random_one_is_found(member, form):
     rng = random.Random(6)

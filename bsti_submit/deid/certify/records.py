@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from bsti_submit.deid.certify.charsets import decodings
 from bsti_submit.deid.certify.forms import IN_CREDIT, FindIdentifiers, Finding, first_national
 from bsti_submit.deid.certify.search import Matcher, Mode
 from bsti_submit.deid.certify.strict import structure
 from bsti_submit.deid.certify.uids import is_ours
-from bsti_submit.model import Reason, normalise_case_id
+from bsti_submit.model import Outcome, Reason, normalise_case_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,34 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?")
 _DEEPEST_JSON = 32
 _LARGEST = 1e18
 _LONG_NUMBER = 6
+
+
+_TOOL: Final = "bsti-submit"
+
+
+@cache
+def _written_by_us() -> frozenset[str]:
+    """Return the closed terms of our records: their names of members, codes and units, and the name of this program.
+
+    Whatever a folder or a person is called, a whole string that is one of them tells nothing about anybody.
+    """
+    terms: set[object] = {_TOOL, *map(str, Reason), *map(str, Outcome)}
+    schemas = resources.files("bsti_submit") / "schemas"
+    waiting = [json.loads(one.read_text("utf-8")) for one in schemas.iterdir() if one.name.endswith(".schema.json")]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            terms |= {*part.get("properties", ()), *part.get("enum", ()), part.get("const")}
+            waiting += part.values()
+    return frozenset(term for term in terms if isinstance(term, str))
+
+
+class _ProfileName(str):
+    """What a site calls its profile or its version: often after itself, which is in the images too."""
+
+    __slots__ = ()
 
 
 class _KeyId(str):
@@ -87,11 +117,21 @@ def _strings(record: object, depth: int) -> Iterator[str | float]:
     if isinstance(record, tuple) and record[0] == "key_id" and _is_random(record[1], _KEY_ID):
         yield _KeyId(record[1])
         return
+    if isinstance(record, tuple) and record[0] == "profile" and _is_object(record[1]):
+        yield record[0]
+        for name, value in record[1]:
+            of_profile = name in {"name", "version"} and isinstance(value, str)
+            yield from _strings((name, _ProfileName(value) if of_profile else value), depth + 1)
+        return
     if isinstance(record, list | tuple):
         for value in record:
             yield from _strings(value, depth + 1)
     elif isinstance(record, str) or (isinstance(record, int | float) and not isinstance(record, bool)):
         yield record
+
+
+def _is_object(value: object) -> TypeGuard[list[tuple[str, object]]]:
+    return isinstance(value, list) and all(isinstance(member, tuple) for member in value)
 
 
 def _is_random(value: object, form: re.Pattern[str]) -> bool:
@@ -100,19 +140,21 @@ def _is_random(value: object, form: re.Pattern[str]) -> bool:
 
 def _identifying(value: str, matcher: Matcher, patterns: FindIdentifiers, *, credit: bool) -> str | None:
     """Return the kind of identifier in one string of a record, or None."""
-    if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value:
+    if _HEX.fullmatch(value) or is_ours(value) or normalise_case_id(value) == value or value in _written_by_us():
         return None
     if isinstance(value, _KeyId) or _is_random(value, _PSEUDONYM):
         # Two random letters are somebody's initials sooner or later; six in a row are not there by chance.
         return next((hit.kind.word for hit in matcher.search_bytes(value.encode())), None)
-    mode = Mode.CREDIT if credit else Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
+    mode = (
+        Mode.CREDIT if credit or isinstance(value, _ProfileName) else Mode.TERM if _TERM.fullmatch(value) else Mode.FREE
+    )
     kind = matcher.search_text(value, mode)
     if kind is not None:
         return kind.word
     # A shifted date is no finding; an original one was found above. Nor is the edition of the Standard.
     if mode is Mode.TERM or _ISO_DATE.fullmatch(value) or _EDITION.fullmatch(value):
         return None
-    return first_national(patterns, value, matcher, IN_CREDIT if credit else None)
+    return first_national(patterns, value, matcher, IN_CREDIT if mode is Mode.CREDIT else None)
 
 
 def names_patient(matcher: Matcher, text: str) -> bool:
