@@ -135,7 +135,9 @@ def read(path: Path) -> dict[str, object]:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
         document = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_unique)
-    except (OSError, ValueError, RecursionError):
+    except OSError:
+        raise ApprovalError("There is no attestation file at that path, or it may not be read.", hint=_HINT) from None
+    except (ValueError, RecursionError):
         raise ApprovalError("The attestation file cannot be read as JSON.", hint=_HINT) from None
     if len(raw) > MAX_BYTES:
         raise ApprovalError("The attestation file is too large to be one.", hint=_HINT)
