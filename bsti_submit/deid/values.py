@@ -225,7 +225,10 @@ class Values:
             return text.strip()
         cleaned = self._profile.descriptors.clean(text, self._named.known)
         longest = _LONGEST_TEXT.get(vr)
-        return cleaned if longest is None else cleaned[:longest].rstrip()
+        while longest is not None and len(cleaned) > longest:
+            # Half a word is no word of the vocabulary, and without its end the rest may be none either.
+            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known)
+        return cleaned
 
     def _encoded(self, text: str) -> bytes:
         if text.isascii():
@@ -276,6 +279,11 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
     if stated == "UN":
         return vr not in _NUMBERS or not big_endian  # nothing tells the order of its bytes
     return vr not in _NUMBERS and stated not in _NUMBERS and stated not in BULK
+
+
+def _cut(text: str, longest: int) -> str:
+    """Return the whole words of a text that fit into a length."""
+    return "".join(re.findall(r"[^\s_]+|[\s_]+", text[: longest + 1])[:-1]).rstrip(" _")
 
 
 def _width(vr: str) -> int:

@@ -543,6 +543,26 @@ def test_text_that_stays_is_written_in_one_character_set():
     assert "SpecificCharacterSet" not in out.ReferencedStudySequence[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("chest no 723-39583 contrast", "chest no"),
+        ("pt Basingstoke District Hospital NHS Trust supine", "pt Hospital"),
+        ("Thorax_Routine_1.0_contrast", "Thorax_Routine"),
+        ("chest contrast B60f", "chest contrast"),
+        ("chest HRCT supine", "chest HRCT"),
+        ("mediastinumthorax", ""),
+    ],
+)
+def test_a_text_too_long_for_its_attribute_is_cut_between_words(text, expected):
+    dataset = ct_dataset()
+    with pydicom.config.disable_value_validation():
+        dataset.FilterType = text
+        data = written(dataset)
+    assert read(out_of(data)).FilterType == expected
+    assert PROFILE.descriptors.clean(expected, KnownWords()) == expected
+
+
 def test_no_character_set_is_written_where_none_is_needed():
     out = dataset_out(small(SpecificCharacterSet="ISO_IR 100", StudyDescription="CT chest"))
     assert "SpecificCharacterSet" not in out
