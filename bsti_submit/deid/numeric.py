@@ -23,6 +23,9 @@ _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|
 _WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
 """UTF-16; among 16-bit words there must be a word in it, since small numbers look like digits and signs."""
+_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{9}")
+"""A run that hardly any numbers look like, whatever stands around it; shorter ones would be met among floats."""
+_SHORT_NAME: Final = re.compile(rb"[A-Za-z]{4}[A-Za-z ^,.'-]{2}")
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
@@ -57,13 +60,15 @@ _MOST_ENTRIES: Final = 65_536
 
 def is_text(vr: str, value: bytes) -> bool:
     """Tell binary numbers that are text: a name where a length belongs."""
+    if _NAME.search(value) is not None:
+        return True
     if vr == "FD":
         doubles = array("d", value)
         return any(number and not _SMALLEST < abs(number) < _LARGEST for number in doubles if number - number == 0) or (
             _TEXT_OF_EIGHT.match(value) is not None
         )
     if len(value) < _LONG_ENOUGH:
-        return vr in _SINGLE and len(value) == _WORD and value.isalnum()
+        return (vr in _SINGLE and len(value) == _WORD and value.isalnum()) or _SHORT_NAME.fullmatch(value) is not None
     if _TEXT.fullmatch(value) is not None:
         return True
     return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)

@@ -258,6 +258,12 @@ ELEMENTS = {
     "id in an IS": (0x00200012, "IS", "9434765919", Reason.RESIDUAL_IDENTIFIER),
     "id in a DS": (0x00181100, "DS", "9434765919", Reason.RESIDUAL_IDENTIFIER),
     "birth date in an IS": (0x00200012, "IS", "19501224", Reason.RESIDUAL_IDENTIFIER),
+    "a name in binary numbers": (
+        0x00280106,
+        "US",
+        [1, *memoryview(b"Quillfeather Zeb").cast("H")],
+        Reason.ELEMENT_NOT_ALLOWED,
+    ),
     "method, not ours": (0x00120063, "LO", "by Smithson", Reason.ELEMENT_NOT_ALLOWED),
     "private": (0x00291010, "LO", "X", Reason.ELEMENT_NOT_ALLOWED),
     "private creator": (0x00290010, "LO", "ACME", Reason.ELEMENT_NOT_ALLOWED),

@@ -31,6 +31,26 @@ def test_text_in_the_place_of_numbers_is_told(text, vr):
     assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8, b"\0"))
 
 
+@pytest.mark.parametrize("vr", ["AT", "FD", "FL", "UL", "SL", "SV", "UV", "US", "SS"])
+@pytest.mark.parametrize(
+    "text", ["HARGREAVES^MARY [1937!]", "\u00abQuillfeather Zebedee\u00bb", "\0\0\0\0Hargreaves, Mary\x90"]
+)
+def test_a_name_in_numbers_is_told_whatever_stands_around_it(text, vr):
+    raw = text.encode("latin-1")
+    raw = raw.ljust(-(-len(raw) // 8) * 8, b"\0")
+    assert is_text(vr, raw)
+    tag = {"AT": 0x00720060, "FL": 0x00720076, "UL": 0x00720078, "US": 0x0072007A, "SL": 0x0072007C, "SS": 0x0072007E}
+    if vr in tag:
+        assert tag[vr] not in read(out_of(with_raw(raw_element(tag[vr], vr, raw))))
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
+def test_a_short_name_in_three_words_is_told(vr):
+    assert is_text(vr, b"JONES ")
+    assert not is_text(vr, struct.pack("<3H", 256, 0, 16))
+    assert not is_text(vr, struct.pack("<3H", 80, 90, 100))
+
+
 def test_a_name_among_doubles_is_told():
     assert is_text("FD", struct.pack("<2d", 0.7, -142.123) + b"Whitcomb" + struct.pack("<d", 1.0))
     assert is_text("FD", "Smit".encode("utf-16-le"))
@@ -58,6 +78,8 @@ def test_ordinary_numbers_are_no_text():
     assert told == 0
     pairs = sum(is_text("FL", struct.pack("<2f", *floats[index : index + 2])) for index in range(2999))
     assert pairs <= 5
+    assert not is_text("FL", struct.pack("<3000f", *floats))
+    assert not is_text("US", struct.pack("<4000H", *range(4000)))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ _SYNTAX: dict[bytes, re.Pattern[bytes]] = {
 }
 _LONGEST_NUMBER = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_LETTERS = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11}")
+"""Text in the place of binary numbers."""
 _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 _NOT_AS_AGREED = frozenset(("foreign-uid", "malformed-date", "encoding", "unknown-word"))
 _CHARSET = 0x00080005
@@ -119,7 +121,7 @@ class Forms:
             )
         size = BINARY_SIZES.get(vr)
         if size is not None:
-            return len(raw) % size != 0
+            return len(raw) % size != 0 or _LETTERS.search(raw) is not None
         return _CONTROLS.search(raw) is not None
 
     def _as_written(self, vr: bytes, raw: bytes, allowed: Allowed, codec: str) -> bool | None:
