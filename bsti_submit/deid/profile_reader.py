@@ -281,6 +281,8 @@ def _bare_parts(path: Path) -> _Parts:
     parts = _parts(profiles_folder() / DEFAULT / FILE)
     parts.recipes, parts.problems = [recipe], [*parts.problems, *problems]
     parts.texts = [recipe.text.encode()]
+    if parts.problems:
+        return parts  # such a recipe has no plan that could be asked
     parts.settings |= {
         "name": f"recipe-{recipe.sha256[:8]}",  # a file's name may name a site or a person
         "version": "0",
