@@ -29,6 +29,10 @@ _SHORT_NAME: Final = re.compile(rb"[A-Za-z]{4}[A-Za-z ^,.'-]{2}")
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
+_FORMS: Final = {"FD": "<d", "FL": "<f", "SL": "<l", "SV": "<q", "UL": "<L", "UV": "<Q"}
+"""Binary numbers that have room for six digits."""
+_MOST_BYTES: Final = 256
+_FEWEST, _MOST = 100_000, 10**12
 _SMALLEST, _LARGEST = 1e-60, 1e60
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
@@ -72,6 +76,15 @@ def is_text(vr: str, value: bytes) -> bool:
     if _TEXT.fullmatch(value) is not None:
         return True
     return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)
+
+
+def whole_numbers(vr: str, value: bytes) -> bytes:
+    """Return the binary numbers of six digits or more as decimals are written: a date or an id may be one of them."""
+    form = _FORMS.get(vr)
+    if form is None or len(value) > _MOST_BYTES:
+        return b""
+    numbers = (number for (number,) in struct.iter_unpack(form, value))
+    return b"\\".join(b"%d" % number for number in numbers if _FEWEST <= abs(number) < _MOST and number % 1 == 0)
 
 
 def is_identifying(value: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
-from bsti_submit.deid.numeric import is_identifying, is_text, most_values
+from bsti_submit.deid.numeric import is_identifying, is_text, most_values, whole_numbers
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
@@ -195,6 +195,9 @@ class Values:
         if most is not None and len(value) > most * struct.calcsize(_NUMBERS[vr]):
             return True
         raw = bytes(value)
+        numbers = whole_numbers(vr, raw)
+        if numbers and (is_identifying(numbers) or self._named.somebody(numbers, "IS")):
+            return True
         return is_text(vr, raw) or (raw.isalnum() and self._named.somebody(raw, vr))
 
     def _well_formed_date(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:

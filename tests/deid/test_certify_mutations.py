@@ -264,6 +264,8 @@ ELEMENTS = {
         [1, *memoryview(b"Quillfeather Zeb").cast("H")],
         Reason.ELEMENT_NOT_ALLOWED,
     ),
+    "birth date as a binary number": (0x00189307, "FD", 19501224.0, Reason.RESIDUAL_IDENTIFIER),
+    "id as a binary number": (0x00189306, "FD", 9434765919.0, Reason.RESIDUAL_IDENTIFIER),
     "method, not ours": (0x00120063, "LO", "by Smithson", Reason.ELEMENT_NOT_ALLOWED),
     "private": (0x00291010, "LO", "X", Reason.ELEMENT_NOT_ALLOWED),
     "private creator": (0x00290010, "LO", "ACME", Reason.ELEMENT_NOT_ALLOWED),

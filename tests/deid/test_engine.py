@@ -137,7 +137,7 @@ def small(**attributes):
 
 
 def raw_element(tag, vr, value):
-    if vr in {"OB", "OW", "UN", "UT", "SQ", "UC", "UR"}:
+    if vr in {"OB", "OW", "SV", "UN", "UT", "UV", "SQ", "UC", "UR"}:
         return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, len(value)) + value
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values
-from tests.deid.test_engine import out_of, raw_element, read, with_raw
+from tests.deid.slices import written
+from tests.deid.test_engine import out_of, raw_element, read, small, with_raw
 
 NAMES = [
     "Hargreaves",
@@ -106,6 +107,27 @@ def test_dates_and_numbers_of_the_country_among_decimals_are_told(value):
 )
 def test_decimals_are_no_identifiers(value):
     assert not is_identifying(value.encode())
+
+
+BINARY = {"FD": (0x00189306, "<d"), "UL": (0x00720078, "<L"), "SL": (0x0072007C, "<l"), "SV": (0x00720082, "<q")} | {
+    "UV": (0x00720083, "<Q"),
+    "FL": (0x00720076, "<f"),
+}
+
+
+@pytest.mark.parametrize("vr", BINARY)
+@pytest.mark.parametrize(("number", "kept"), [(19501224, False), (7654320, False), (9434765919, False), (512, True)])
+def test_dates_and_ids_that_are_binary_numbers_go(vr, number, kept):
+    tag, form = BINARY[vr]
+    if vr in {"UL", "SL", "FL"} and number > 0x7FFFFFFF:
+        return
+    data = written(small(AccessionNumber="7654320")) + raw_element(tag, vr, struct.pack(form, number))
+    assert (tag in read(out_of(data))) == kept
+
+
+def test_measurements_are_no_dates():
+    assert whole_numbers("FD", struct.pack("<4d", 0.703125, 1234.5, float("nan"), float("inf"))) == b""
+    assert whole_numbers("UL", struct.pack("<L", 65_536)) == b""
 
 
 def test_how_many_values_an_attribute_may_have():
