@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values
+from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values, whole_numbers
 from tests.deid.slices import written
 from tests.deid.test_engine import out_of, raw_element, read, small, with_raw
 
