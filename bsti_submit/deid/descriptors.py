@@ -24,7 +24,7 @@ from bsti_submit.identifiers import Kind, Strength, find_identifiers
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 LONGEST_TEXT: Final = 65_536
@@ -58,8 +58,31 @@ def load_vocabulary(paths: Iterable[Path]) -> frozenset[str]:
     """
     entries: set[str] = set()
     for path in paths:
-        entries.update(line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#"))
+        entries.update(entry for _, entry in _entries(path))
     return frozenset(entries)
+
+
+def _entries(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield number, entry
+
+
+def useless_entries(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the right spelling, where there is one, of each entry that no text could match.
+
+    Raises
+    ------
+    OSError, UnicodeDecodeError
+        If the list cannot be read.
+    """
+    for number, entry in _entries(path):
+        words = entry.split(" ")
+        if plain(entry) != entry:
+            yield number, plain(entry)
+        elif len(words) > 2 or "" in words or (len(words) > 1 and "~" in entry):
+            yield number, ""
 
 
 class Descriptors:

@@ -23,9 +23,16 @@ _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|
 _WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
 """UTF-16; among 16-bit words there must be a word in it, since small numbers look like digits and signs."""
+_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{9}")
+"""A run that hardly any numbers look like, whatever stands around it; shorter ones would be met among floats."""
+_SHORT_NAME: Final = re.compile(rb"[A-Za-z]{4}[A-Za-z ^,.'-]{2}")
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
+_FORMS: Final = {"FD": "<d", "FL": "<f", "SL": "<l", "SV": "<q", "UL": "<L", "UV": "<Q"}
+"""Binary numbers that have room for six digits."""
+_MOST_BYTES: Final = 256
+_FEWEST, _MOST = 100_000, 10**12
 _SMALLEST, _LARGEST = 1e-60, 1e60
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
@@ -57,16 +64,27 @@ _MOST_ENTRIES: Final = 65_536
 
 def is_text(vr: str, value: bytes) -> bool:
     """Tell binary numbers that are text: a name where a length belongs."""
+    if _NAME.search(value) is not None:
+        return True
     if vr == "FD":
         doubles = array("d", value)
         return any(number and not _SMALLEST < abs(number) < _LARGEST for number in doubles if number - number == 0) or (
             _TEXT_OF_EIGHT.match(value) is not None
         )
     if len(value) < _LONG_ENOUGH:
-        return vr in _SINGLE and len(value) == _WORD and value.isalnum()
+        return (vr in _SINGLE and len(value) == _WORD and value.isalnum()) or _SHORT_NAME.fullmatch(value) is not None
     if _TEXT.fullmatch(value) is not None:
         return True
     return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)
+
+
+def whole_numbers(vr: str, value: bytes) -> bytes:
+    """Return the binary numbers of six digits or more as decimals are written: a date or an id may be one of them."""
+    form = _FORMS.get(vr)
+    if form is None or len(value) > _MOST_BYTES:
+        return b""
+    numbers = (number for (number,) in struct.iter_unpack(form, value))
+    return b"\\".join(b"%d" % number for number in numbers if _FEWEST <= abs(number) < _MOST and number % 1 == 0)
 
 
 def is_identifying(value: bytes) -> bool:

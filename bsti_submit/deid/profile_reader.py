@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsti_submit.deid import claims
+from bsti_submit.deid.descriptors import useless_entries
 from bsti_submit.deid.dictionary import DATE_VRS, vrs_of
 from bsti_submit.deid.plan import Action, DatePolicy, Plan
 from bsti_submit.deid.profile_type import Profile
@@ -198,11 +199,21 @@ def _parts(path: Path) -> _Parts:
     parts.recipes = [recipe, *base.recipes]
     parts.texts = [raw, recipe.text.encode(), *base.texts]
     own = [path.parent / name for name in said.get("vocabulary", ())]
-    parts.problems += [
-        Problem(path.name, 0, f"vocabulary {each.name} is not there") for each in own if not each.is_file()
-    ]
+    parts.problems += [problem for each in own for problem in _vocabulary_problems(each, path.name)]
     parts.vocabulary = [*base.vocabulary, *own]
     return parts
+
+
+def _vocabulary_problems(vocabulary: Path, file: str) -> Iterable[Problem]:
+    if not vocabulary.is_file():
+        yield Problem(file, 0, f"vocabulary {vocabulary.name} is not there")
+        return
+    try:
+        for line, suggestion in useless_entries(vocabulary):
+            said = "an entry is one word in lower case without accents, or two; as it stands no text can match it"
+            yield Problem(vocabulary.name, line, said, suggestion)
+    except (OSError, UnicodeDecodeError):
+        yield Problem(file, 0, f"vocabulary {vocabulary.name} cannot be read as UTF-8 text")
 
 
 def _wrong(said: Mapping[str, Any], *, extended: bool) -> Iterable[str]:
@@ -281,6 +292,8 @@ def _bare_parts(path: Path) -> _Parts:
     parts = _parts(profiles_folder() / DEFAULT / FILE)
     parts.recipes, parts.problems = [recipe], [*parts.problems, *problems]
     parts.texts = [recipe.text.encode()]
+    if parts.problems:
+        return parts  # such a recipe has no plan that could be asked
     parts.settings |= {
         "name": f"recipe-{recipe.sha256[:8]}",  # a file's name may name a site or a person
         "version": "0",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
-from bsti_submit.deid.numeric import is_identifying, is_text, most_values
+from bsti_submit.deid.numeric import is_identifying, is_text, most_values, whole_numbers
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
@@ -195,6 +195,9 @@ class Values:
         if most is not None and len(value) > most * struct.calcsize(_NUMBERS[vr]):
             return True
         raw = bytes(value)
+        numbers = whole_numbers(vr, raw)
+        if numbers and (is_identifying(numbers) or self._named.somebody(numbers, "IS")):
+            return True
         return is_text(vr, raw) or (raw.isalnum() and self._named.somebody(raw, vr))
 
     def _well_formed_date(self, rule: Rule, tag: int, vr: str, text: str) -> Buffer:
@@ -225,7 +228,10 @@ class Values:
             return text.strip()
         cleaned = self._profile.descriptors.clean(text, self._named.known)
         longest = _LONGEST_TEXT.get(vr)
-        return cleaned if longest is None else cleaned[:longest].rstrip()
+        while longest is not None and len(cleaned) > longest:
+            # Half a word is no word of the vocabulary, and without its end the rest may be none either.
+            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known)
+        return cleaned
 
     def _encoded(self, text: str) -> bytes:
         if text.isascii():
@@ -276,6 +282,11 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
     if stated == "UN":
         return vr not in _NUMBERS or not big_endian  # nothing tells the order of its bytes
     return vr not in _NUMBERS and stated not in _NUMBERS and stated not in BULK
+
+
+def _cut(text: str, longest: int) -> str:
+    """Return the whole words of a text that fit into a length."""
+    return "".join(re.findall(r"[^\s_]+|[\s_]+", text[: longest + 1])[:-1]).rstrip(" _")
 
 
 def _width(vr: str) -> int:

@@ -107,6 +107,15 @@ CXR PORTABLE ICU
 DX Chest Lat
 Thorax pa
 Thorax lateral
+Whole body PET/CT
+Biograph128_mCT
+Revolution Maxima
+CR 85-X
+CXDI-70C Wireless
+FCR XG5000
+SARS-CoV-2 ground-glass
+AI result
+Konica Minolta Holdings, Inc.
 Thorax im Liegen
 THORAX F/P
 RX TORAX AP

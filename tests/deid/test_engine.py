@@ -137,7 +137,7 @@ def small(**attributes):
 
 
 def raw_element(tag, vr, value):
-    if vr in {"OB", "OW", "UN", "UT", "SQ", "UC", "UR"}:
+    if vr in {"OB", "OW", "SV", "UN", "UT", "UV", "SQ", "UC", "UR"}:
         return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, len(value)) + value
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
 
@@ -541,6 +541,26 @@ def test_text_that_stays_is_written_in_one_character_set():
     assert out.StudyDescription == "Thoräx"
     assert out.ReferencedStudySequence[0].StudyDescription == "Люк"
     assert "SpecificCharacterSet" not in out.ReferencedStudySequence[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("chest no 723-39583 contrast", "chest no"),
+        ("pt Basingstoke District Hospital NHS Trust supine", "pt Hospital"),
+        ("Thorax_Routine_1.0_contrast", "Thorax_Routine"),
+        ("chest contrast B60f", "chest contrast"),
+        ("chest HRCT supine", "chest HRCT"),
+        ("mediastinumthorax", ""),
+    ],
+)
+def test_a_text_too_long_for_its_attribute_is_cut_between_words(text, expected):
+    dataset = ct_dataset()
+    with pydicom.config.disable_value_validation():
+        dataset.FilterType = text
+        data = written(dataset)
+    assert read(out_of(data)).FilterType == expected
+    assert PROFILE.descriptors.clean(expected, KnownWords()) == expected
 
 
 def test_no_character_set_is_written_where_none_is_needed():

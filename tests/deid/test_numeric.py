@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values
-from tests.deid.test_engine import out_of, raw_element, read, with_raw
+from bsti_submit.deid.numeric import is_identifying, is_table, is_text, most_values, whole_numbers
+from tests.deid.slices import written
+from tests.deid.test_engine import out_of, raw_element, read, small, with_raw
 
 NAMES = [
     "Hargreaves",
@@ -29,6 +30,26 @@ def test_text_in_the_place_of_numbers_is_told(text, vr):
     raw = text.encode()
     assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8))
     assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8, b"\0"))
+
+
+@pytest.mark.parametrize("vr", ["AT", "FD", "FL", "UL", "SL", "SV", "UV", "US", "SS"])
+@pytest.mark.parametrize(
+    "text", ["HARGREAVES^MARY [1937!]", "\u00abQuillfeather Zebedee\u00bb", "\0\0\0\0Hargreaves, Mary\x90"]
+)
+def test_a_name_in_numbers_is_told_whatever_stands_around_it(text, vr):
+    raw = text.encode("latin-1")
+    raw = raw.ljust(-(-len(raw) // 8) * 8, b"\0")
+    assert is_text(vr, raw)
+    tag = {"AT": 0x00720060, "FL": 0x00720076, "UL": 0x00720078, "US": 0x0072007A, "SL": 0x0072007C, "SS": 0x0072007E}
+    if vr in tag:
+        assert tag[vr] not in read(out_of(with_raw(raw_element(tag[vr], vr, raw))))
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
+def test_a_short_name_in_three_words_is_told(vr):
+    assert is_text(vr, b"JONES ")
+    assert not is_text(vr, struct.pack("<3H", 256, 0, 16))
+    assert not is_text(vr, struct.pack("<3H", 80, 90, 100))
 
 
 def test_a_name_among_doubles_is_told():
@@ -58,6 +79,8 @@ def test_ordinary_numbers_are_no_text():
     assert told == 0
     pairs = sum(is_text("FL", struct.pack("<2f", *floats[index : index + 2])) for index in range(2999))
     assert pairs <= 5
+    assert not is_text("FL", struct.pack("<3000f", *floats))
+    assert not is_text("US", struct.pack("<4000H", *range(4000)))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +107,27 @@ def test_dates_and_numbers_of_the_country_among_decimals_are_told(value):
 )
 def test_decimals_are_no_identifiers(value):
     assert not is_identifying(value.encode())
+
+
+BINARY = {"FD": (0x00189306, "<d"), "UL": (0x00720078, "<L"), "SL": (0x0072007C, "<l"), "SV": (0x00720082, "<q")} | {
+    "UV": (0x00720083, "<Q"),
+    "FL": (0x00720076, "<f"),
+}
+
+
+@pytest.mark.parametrize("vr", BINARY)
+@pytest.mark.parametrize(("number", "kept"), [(19501224, False), (7654320, False), (9434765919, False), (512, True)])
+def test_dates_and_ids_that_are_binary_numbers_go(vr, number, kept):
+    tag, form = BINARY[vr]
+    if vr in {"UL", "SL", "FL"} and number > 0x7FFFFFFF:
+        return
+    data = written(small(AccessionNumber="7654320")) + raw_element(tag, vr, struct.pack(form, number))
+    assert (tag in read(out_of(data))) == kept
+
+
+def test_measurements_are_no_dates():
+    assert whole_numbers("FD", struct.pack("<4d", 0.703125, 1234.5, float("nan"), float("inf"))) == b""
+    assert whole_numbers("UL", struct.pack("<L", 65_536)) == b""
 
 
 def test_how_many_values_an_attribute_may_have():

@@ -256,6 +256,31 @@ def test_wrong_setting_is_told(write, settings, said):
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (b"acrush\nAcrusher\n", "w.txt:2: an entry is one word in lower case"),
+        (b"# ours\nacute chest syndrome\n", "w.txt:2: an entry is one word in lower case"),
+        (b"~acrush chest\n", "w.txt:1: an entry is one word"),
+        ("pr\u00e9dose\n".encode(), "Did you mean: predose"),
+        ("pr\u00e9dose\n".encode("latin-1"), "cannot be read as UTF-8 text"),
+    ],
+)
+def test_a_list_of_words_with_a_mistake_is_told(write, words, said):
+    folder = write(SITE + 'vocabulary = ["w.txt"]')
+    (folder / "w.txt").write_bytes(words)
+    with pytest.raises(InputError) as caught:
+        load_profile(str(folder))
+    assert any(said in detail for detail in caught.value.details)
+    assert any(said in str(problem) for problem in lint_profile(str(folder)))
+
+
+def test_a_list_of_words_may_have_the_line_ends_of_any_system(write):
+    folder = write(SITE + 'vocabulary = ["w.txt"]')
+    (folder / "w.txt").write_bytes(b"\xef\xbb\xbfacrush\r\ncovidctpa \r\n\r\n")
+    assert {"acrush", "covidctpa"} <= load_profile(str(folder)).words
+
+
+@pytest.mark.parametrize(
     ("recipe", "said"),
     [
         ("KEEP PatientAge", "113100, which asks X of PatientAge"),

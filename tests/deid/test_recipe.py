@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bsti_submit.deid.profile_reader import lint_profile
 from bsti_submit.deid.recipe import lint, read_recipe
 from bsti_submit.deid.recipe_reader import Verb
 from bsti_submit.errors import InputError
@@ -62,6 +63,8 @@ HEADER_TRAPS = [
     ("item-number", "REMOVE (0008,1115)__0__(0020,000E)", "number", "REMOVE (0008,1115)__(0020,000E)"),
     ("not-nested", "REMOVE PatientName__PatientID", "not a sequence", ""),
     ("no-field", "REMOVE", "needs a field", ""),
+    ("jitter-bare", "JITTER StudyDate", "needs a value", ""),
+    ("jitter-parameter", "REPLACE StudyDate deid_func:jitter days=x", "whole number", ""),
     ("no-value", "REPLACE PatientID", "needs a value", ""),
     ("value-of-blank", "BLANK PatientID X", "takes no value", "BLANK PatientID"),
     ("value-of-remove", "REMOVE PatientID func:is_old", "takes no value", "REMOVE PatientID"),
@@ -113,9 +116,11 @@ HEADER_TRAPS = [
     ("line", "said", "suggested"), [trap[1:] for trap in HEADER_TRAPS], ids=[trap[0] for trap in HEADER_TRAPS]
 )
 def test_trap_under_header_is_told(write, line, said, suggested):
-    problems = lint(write(f"{HEAD}{line}\n"))
+    path = write(f"{HEAD}{line}\n")
+    problems = lint(path)
 
     assert [problem.line for problem in problems] == [3]
+    assert lint_profile(str(path)) == tuple(problems)
     assert said in problems[0].message
     assert problems[0].suggestion == suggested or (not suggested)
     assert "site.dicom:3: " in str(problems[0])

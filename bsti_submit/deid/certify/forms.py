@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,8 +62,12 @@ _SYNTAX: dict[bytes, re.Pattern[bytes]] = {
     b"TM": _multi(_TIME),
     b"UI": re.compile(rb"[0-9.]+(?:\\[0-9.]+)*\0?"),
 }
+_BINARY = {b"FD": "<d", b"FL": "<f", b"SL": "<l", b"SV": "<q", b"UL": "<L", b"UV": "<Q"}
+"""Binary numbers that have room for an id of seven digits."""
 _LONGEST_NUMBER = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_LETTERS = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11}")
+"""Text in the place of binary numbers."""
 _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 _NOT_AS_AGREED = frozenset(("foreign-uid", "malformed-date", "encoding", "unknown-word"))
 _CHARSET = 0x00080005
@@ -119,7 +124,7 @@ class Forms:
             )
         size = BINARY_SIZES.get(vr)
         if size is not None:
-            return len(raw) % size != 0
+            return len(raw) % size != 0 or _LETTERS.search(raw) is not None
         return _CONTROLS.search(raw) is not None
 
     def _as_written(self, vr: bytes, raw: bytes, allowed: Allowed, codec: str) -> bool | None:
@@ -154,6 +159,8 @@ class Forms:
             return self._uid(raw)
         if vr in (b"DA", b"DT"):
             return self._date(raw)
+        if vr in _BINARY:
+            return self._binary(_BINARY[vr], raw)
         if vr in NUMBER_VRS:
             return self._number(raw) if vr != b"TM" else None
         if vr not in TEXT_VRS or tag == _CHARSET:
@@ -184,6 +191,13 @@ class Forms:
         for part in raw.split(b"\\"):
             whole = _WHOLE_NUMBER.fullmatch(part.strip(b" "))
             if whole and self._matcher.is_original_number(whole.group(1).decode("ascii")):
+                return Kind.IDENTIFIER.word
+        return None
+
+    def _binary(self, form: str, raw: bytes) -> str | None:
+        for (number,) in struct.iter_unpack(form, raw):
+            whole = 10**6 <= abs(number) < 10**16 and number % 1 == 0
+            if whole and self._matcher.is_original_number(str(abs(int(number)))):
                 return Kind.IDENTIFIER.word
         return None
 

@@ -17,6 +17,12 @@ _SHORT_PIECES = 1
 _REMEMBERED = 16_384
 
 
+@lru_cache(maxsize=4)
+def _known(vocabulary: frozenset[str]) -> frozenset[str]:
+    """Return the words of a profile's lists, folded: once a profile, not once a patient."""
+    return frozenset(word for entry in vocabulary for word in words(fold(entry))) | _UNITS
+
+
 class Wording:
     """Knows the words that a profile lets stand in free text.
 
@@ -27,7 +33,7 @@ class Wording:
     """
 
     def __init__(self, vocabulary: frozenset[str]) -> None:
-        self._known = frozenset(word for entry in vocabulary for word in words(fold(entry))) | _UNITS
+        self._known = _known(vocabulary)
         self.knows: Callable[[str], bool] = lru_cache(maxsize=_REMEMBERED)(self._knows)
         """Whether every word of a text is known, or is short, or is several known ones run together."""
 
