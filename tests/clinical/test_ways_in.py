@@ -8,11 +8,12 @@ import json
 from contextlib import suppress
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bsti_submit.clinical import form, lines, rules, units
+from bsti_submit.clinical import entry, form, lines, rules, units
 from bsti_submit.clinical.facts import Context, OfferedPrior
 from bsti_submit.clinical.questions import questions
 from bsti_submit.clinical.record import ClinicalRecord, validate
@@ -23,7 +24,7 @@ from bsti_submit.errors import InputError
 from bsti_submit.model import new_case_id
 
 from .samples import CT_RECORD, change
-from .test_manifest import CT_ROW
+from .test_manifest import CT_ROW, sheet
 
 SHORT = {reason: key for key, reason in form.ABSENT_KEYS.items()}
 CASE_IDS = [new_case_id() for _ in range(3)]
@@ -450,3 +451,10 @@ def test_no_bytes_break_the_readers(data):
     for reader in (json_file.parse, manifest.parse):
         with suppress(InputError):
             reader(data)
+
+
+@pytest.mark.parametrize("word", [*entry.STATUSES, *form.CHOICES["rt_pcr.status"]])
+def test_a_sheet_takes_every_word_for_a_status_that_the_prompt_takes(word):
+    status = lines.pcr_status(word)
+    (row,) = manifest.parse(sheet({**CT_ROW, "pcr_status": word, "pcr_tests": "", "pcr_specimens": ""})).require_valid()
+    assert row.record.data["rt_pcr"] == {"status": status}
