@@ -95,7 +95,7 @@ def _checked(settings: Settings, case: OutboxCase, clinical: Path, source: Path 
     from bsti_submit.pipeline.recognise import studies_of
 
     if source is None:
-        record = flow.read_record(clinical, None)
+        record = flow.read_record(clinical, None, case_id=case.case_id)
         _require_structured(record, case)
         yield record
         return
@@ -106,7 +106,7 @@ def _checked(settings: Settings, case: OutboxCase, clinical: Path, source: Path 
     ):
         prepared.require_one_patient()
         index, numbers = studies_of(prepared, case)
-        record = flow.read_record(clinical, prepared.context(index, included=numbers))
+        record = flow.read_record(clinical, prepared.context(index, included=numbers), case_id=case.case_id)
         if flow.work_for(prepared, key, decided).gate.check_text("clinical.json", record.canonical_json()):
             raise HeldError(
                 "The final check found something in the record that may identify the patient.",

@@ -66,7 +66,7 @@ def template(
 
     settings = wiring.start()
     if clinical is not None:
-        digest = flow.read_record(clinical, None).sha256
+        digest = flow.read_record(clinical, None, case_id=None).sha256
         output.write_json(attesting.record_template(digest, basis=settings.basis, opt_out=settings.opt_out))
         return
     found = wiring.profile(settings, profile)

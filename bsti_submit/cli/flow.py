@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import Outbox
-    from bsti_submit.phi import Identified
     from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.settings import Settings
 
@@ -46,12 +45,35 @@ class Chosen:
         return Choices(self.numbers, leave_out, self.any_body_part)
 
 
-def read_record(path: Path, context: Context | None, *, id_suffix: Identified[str] | None = None) -> ClinicalRecord:
-    """Read a clinical file and hold it against the images."""
+def read_record(path: Path, context: Context | None, *, case_id: str | None = "") -> ClinicalRecord:
+    """Read a clinical file and hold it against the images, and against the case that it is for.
+
+    Parameters
+    ----------
+    case_id
+        The case; empty for one that has no id yet, None where the case is not known.
+
+    Raises
+    ------
+    InputError
+        If anything is wrong with it, or it names a case though it is for a new one.
+    HeldError
+        If it may be about another patient or is another case's.
+    """
+    from bsti_submit.clinical.problem import Problem, error_for
     from bsti_submit.clinical.record import accept
     from bsti_submit.clinical.sources.json_file import read
 
-    return accept(read(path), context, id_suffix=id_suffix)
+    record = accept(read(path), context)
+    named = record.data.get("case_id")
+    if named is None or case_id is None or named == case_id:
+        return record
+    if case_id:
+        raise error_for((Problem("E-CASE-DIFFERS", "case_id", "this record is another case's."),))
+    message = (
+        "a new case is given its id when it is packaged. Remove this field, and see that the record is of this case."
+    )
+    raise error_for((Problem("E-CASE-ID", "case_id", message),))
 
 
 def choose_unattended(

@@ -118,4 +118,4 @@ def check(
         return
     for row, note in notes:
         output.say(f"Row {row}: {note}")
-    output.write(f"All {len(rows)} rows are in order.")
+    output.write("The one row is in order." if len(rows) == 1 else f"All {len(rows)} rows are in order.")

@@ -24,7 +24,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
 from bsti_submit.clinical.structure import tidy_text
-from bsti_submit.clinical.wording import AGE, DAY_RANGES, FIO2, SEX_AMBIGUOUS
+from bsti_submit.clinical.wording import AGE, COMPARATOR, DAY_RANGES, FIO2, NEVER_COMPARED, SEX_AMBIGUOUS
 from bsti_submit.model import normalise_case_id
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ RESULTS = {
     "pending": "pending",
 }
 """How laboratories put an RT-PCR result, folded → the form's word."""
+STATUSES = {**RESULTS, "nd": "not-done", "u": "unknown", "p": "pending"}
+"""What stands for an RT-PCR status, beside the form's own words."""
 _REPEAT = frozenset({"void", "failed", "insufficient"})
 REPEAT = Note("notice", "rt_pcr", "a test that failed counts as indeterminate; if it was repeated, add the repeat too.")
 _VIRUS = re.compile(r"sars[- ]?cov[- ]?2|rna|covid[- ]?19|virus|\(|\)", re.IGNORECASE)
@@ -158,12 +160,8 @@ def read_result(metric: str, text: str, unit: str) -> Tree:
     measured = units.measure(metric, text, unit)
     made: Tree = {"value": measured.value, "unit": measured.unit}
     if measured.comparator:
-        if metric in {"po2", "spo2"}:
-            raise complaint(
-                "E-COMPARATOR",
-                metric,
-                "give the value itself; < and > are kept for white cells and CRP only.",
-            )
+        if metric in NEVER_COMPARED:
+            raise complaint("E-COMPARATOR", metric, COMPARATOR)
         made["comparator"] = measured.comparator
     if measured.converted:
         made["reported"] = {"value": measured.reported_value, "unit": measured.reported_unit}
@@ -356,7 +354,7 @@ def describe_result(metric: str, part: Tree) -> str:
     reported = part.get("reported")
     if isinstance(reported, dict):
         unit = str(reported.get("unit")).replace("mm[Hg]", "mmHg")
-        shown += f" (reported as {_plain(reported.get('value'))} {unit})"
+        shown += f" (reported as {part.get('comparator', '')}{_plain(reported.get('value'))} {unit})"
     return shown
 
 

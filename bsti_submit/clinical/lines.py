@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Day = Identified[date] | None
 
-_VALUE = re.compile(r"([<>=\u2264\u2265]*\s*[+-]?[\d.,]+)\s*(.*)\Z", re.ASCII | re.DOTALL)
+_VALUE = re.compile(r"([<>=\u2264\u2265]*\s*[+-]?[\d.,]*\d)[,;]?\s*(.*)\Z", re.ASCII | re.DOTALL)
 _MMHG = re.compile(r"mm\s*\[?hg\]?", re.IGNORECASE)
 _PRESSURE = re.compile(r"kpa|mm\s*\[?hg", re.IGNORECASE)
 _FLOW = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:l|lpm|l/min|litres?(?: per minute)?)\Z", re.IGNORECASE | re.ASCII)
@@ -44,7 +44,6 @@ _SAMPLES = {
     "u": "unknown",
 }
 _ANSWERS = {"y": "yes", "n": "no", "u": "unknown"}
-_STATUS_WORDS = {**entry.RESULTS, "nd": "not-done", "u": "unknown", "p": "pending"}
 
 
 def numbered(text: str, path: str, words: dict[str, str] | None = None) -> str:
@@ -67,7 +66,7 @@ def numbered(text: str, path: str, words: dict[str, str] | None = None) -> str:
 
 def pcr_status(text: str) -> str:
     """Read an RT-PCR status: a number, a word, or ``nd``, ``p``, ``u``."""
-    return numbered(text, "rt_pcr.status", _STATUS_WORDS)
+    return numbered(text, "rt_pcr.status", entry.STATUSES)
 
 
 def split_day(text: str, path: str, index_date: Day) -> tuple[str, int | None]:

@@ -149,7 +149,12 @@ def suffix_form_problem(text: str) -> Problem | None:
     if len(text) == SUFFIX_LENGTH and text.isalnum():
         return None
     return Problem(
-        "E-SUFFIX-FORM", "id_suffix", "give the last three letters or digits of the hospital number, no more."
+        "E-SUFFIX-FORM",
+        "id_suffix",
+        "give the last three letters or digits of the hospital number, no more.",
+        "A spreadsheet takes leading zeros away: format the column as text."
+        if text.isdigit() and len(text) < SUFFIX_LENGTH
+        else "",
     )
 
 

@@ -283,8 +283,13 @@ def _index_modality(tree: Tree, context: Context | None) -> Iterator[Problem]:
         yield Problem(
             "E-INDEX-MODALITY",
             "index_imaging",
-            f"the record is about a {stated}, but the index study in the folder is a {context.index_modality}.",
+            f"the record is about {_with_article(stated)}, but "
+            f"the index study in the folder is {_with_article(context.index_modality)}.",
         )
+
+
+def _with_article(modality: Json) -> str:
+    return f"an {modality}" if modality == "MR" else f"a {modality}"
 
 
 def _each_day(tree: Tree) -> Iterator[tuple[str, int]]:

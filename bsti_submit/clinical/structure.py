@@ -17,7 +17,7 @@ from bsti_submit.clinical import units
 from bsti_submit.clinical.field_names import meant, shown_name
 from bsti_submit.clinical.form import QUANTITIES
 from bsti_submit.clinical.problem import Note, Problem, ProblemError
-from bsti_submit.clinical.wording import word
+from bsti_submit.clinical.wording import COMPARATOR, NEVER_COMPARED, word
 from bsti_submit.model import normalise_case_id
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ Tree: TypeAlias = "dict[str, Json]"
 SCHEMA_VERSION = "1.0"
 MAX_DEPTH = 8
 MAX_ITEMS = 200
+_TOO_LARGE = Decimal("1e999")
 _TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00a0": " "})
 
 
 class BadNumber:
-    """Stands in a parsed tree for a number that cannot be a value.
+    """Stands in a parsed tree for a number that cannot be a value: NaN or Infinity."""
 
-    NaN, Infinity, or one too long to store.
-    """
+
+class LongNumber:
+    """Stands in a parsed tree for a number with more digits than are worth reading."""
 
 
 class RepeatedNames(dict[str, object]):
@@ -115,6 +117,8 @@ def _copy_number(raw: object, path: str, problems: list[Problem]) -> Json:
                 number = Decimal(repr(raw))
             case BadNumber():
                 number = Decimal("nan")
+            case LongNumber():
+                number = _TOO_LARGE
             case _:
                 problems.append(Problem("E-TYPE", path, "this is not a JSON value."))
                 return None
@@ -195,7 +199,9 @@ def _translate(error: Any) -> Iterator[Problem]:
     if keyword == "additionalProperties":
         known = error.schema["properties"]
         for name in instance:
-            if name not in known:
+            if name == "comparator" and key in NEVER_COMPARED:
+                yield Problem("E-COMPARATOR", path, COMPARATOR)
+            elif name not in known:
                 problem = word(key, keyword, _join(path, shown_name(name)), instance)
                 likely = meant(name, known)
                 yield replace(problem, hint=f"Did you mean {likely}?") if likely else problem

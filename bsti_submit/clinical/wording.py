@@ -35,8 +35,12 @@ UNKNOWN_FIELD = (
     "Clinical metrics must not carry names, dates or identifiers."
 )
 RANGE_ADVICE = "Check the value and the unit on the report."
+COMPARATOR = "give the value itself; < and > are kept for white cells and CRP only."
+NEVER_COMPARED = frozenset({"po2", "spo2"})
+"""Measured metrics whose value is always the value itself."""
 FORMULA = "may not begin with =, + or @, or a tab: it could be a formula."
 FIO2 = "FiO2 is a fraction from 0.21 (air) to 1.00; 28% is 0.28. A flow in litres belongs to SpO2."
+_REPORTED = tuple(dict.fromkeys(unit for quantity in QUANTITIES.values() for unit in quantity.units if unit != "%"))
 _REASONS = units.either(tuple(ABSENT_LABELS))
 _MISSING = f'missing. Give a value or say why not with "absent": {_REASONS}.'
 _BOTH = 'has both a value and "absent". Keep one.'
@@ -159,7 +163,7 @@ _BY_LAST_NAME: Mapping[tuple[str, str], Wording] = {
     ("source", "enum"): Wording("E-CHOICE", "source is dicom-birthdate, dicom-age, dicom-sex or entered."),
     ("value", "type"): Wording("E-NUMBER", "write the value as a bare number, without quotes."),
     ("comparator", "enum"): Wording("E-CHOICE", "the comparator is <, <=, >= or >."),
-    ("unit", "enum"): Wording("E-UNIT", "this unit is not known."),
+    ("unit", "enum"): Wording("E-UNIT", f"this unit is not known. Write it as one of: {', '.join(_REPORTED)}."),
 }
 
 TABLE: Mapping[tuple[str, str], Wording] = _table()

@@ -212,6 +212,13 @@ def test_an_earlier_case_is_linked_by_the_pseudonym_and_one_of_another_patient_i
         assert records[0]["case_id"] != records[1]["case_id"]
 
 
+def test_a_record_that_names_a_case_is_not_taken_for_a_new_one(site, earlier):
+    done = package(site, site[3].folder, "named", case_id=earlier)
+    assert done.returncode == 2
+    (problem,) = json.loads(done.stdout)["error"]["problems"]
+    assert (problem["code"], problem["path"]) == ("E-CASE-ID", "case_id")
+
+
 def test_a_case_that_this_machine_does_not_know_is_taken_on_its_check_character(site):
     _, _, _, other = site
     done = package(site, other.folder, "unknown", prior_imaging=listed(new_case_id(), 30))

@@ -96,6 +96,14 @@ def problems(row, **cells):
     return [(problem.column, problem.problem.code) for problem in found]
 
 
+def quoted(data, separator):
+    """Write a sheet with every cell in quotes and another separator."""
+    out = io.StringIO()
+    rows = csv.reader(io.StringIO(data.decode()))
+    csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(rows)
+    return out.getvalue().encode()
+
+
 def test_two_good_rows_give_the_same_records_as_json():
     manifest = parse(sheet(CT_ROW, CXR_ROW))
     assert manifest.problems == ()
@@ -295,6 +303,10 @@ def test_what_identifies_stays_masked_and_out_of_the_record():
         ),
         (sheet(CT_ROW).replace(b"wcc_unit", b"crp_unit"), "E-HEADER crp_unit: this column occurs twice."),
         (sheet(CT_ROW).replace(b",", b";"), "semicolons"),
+        (quoted(sheet(CT_ROW), ";"), "semicolons"),
+        (sheet(CT_ROW).replace(b",", b"\t"), "tabs"),
+        (b"sep=;\r\n" + sheet(CT_ROW).replace(b",", b";"), "(sep=)"),
+        (b'"sep=,"\r\n' + sheet(CT_ROW), "(sep=)"),
         (sheet(CT_ROW).decode().encode("utf-16"), "not UTF-8"),
         (sheet({**CT_ROW, "local_ref": "\u00e9"}).decode().encode("latin-1"), "not UTF-8"),
         (sheet(CT_ROW) + b'"open', "row 3 is not valid CSV"),
@@ -376,3 +388,38 @@ def test_the_words_of_laboratories_are_read(words, result):
 @pytest.mark.parametrize("words", ["lateral flow positive", "LFT neg", "antigen positive", "lfd pos"])
 def test_a_test_of_another_kind_is_not_taken_for_one(words):
     assert problems(CT_ROW, pcr_tests=f"{words}@-1") == [("pcr_tests", "E-CHOICE")]
+
+
+def test_blank_rows_count_but_say_nothing():
+    blank = b"," * (len(COLUMNS) + len(ADDED_COLUMNS) - 1) + b"\r\n"
+    header, row = sheet(CT_ROW).splitlines(keepends=True)
+    (found,) = parse(blank + b"\r\n" + header + blank + row + blank).require_valid()
+    assert found.number == 5
+
+
+def test_columns_that_a_spreadsheet_left_without_a_name_are_told_as_such():
+    header, row = sheet(CT_ROW).splitlines()
+    with pytest.raises(InputError) as raised:
+        parse(header + b",,\r\n" + row + b",,\r\n")
+    assert raised.value.details == tuple(
+        f"E-HEADER column {place}: this column has no name. Delete it." for place in (40, 41)
+    )
+
+
+@pytest.mark.parametrize(("suffix", "hint"), [("37", True), ("7", True), ("ZZ81437", False), ("a7", False)])
+def test_a_suffix_that_lost_its_zeros_is_told_why(suffix, hint):
+    (problem,) = parse(sheet({**CT_ROW, "id_suffix": suffix})).problems
+    assert problem.problem.code == "E-SUFFIX-FORM"
+    assert problem.problem.hint.startswith("A spreadsheet takes leading zeros away") is hint
+
+
+def test_a_saturation_may_bear_its_sign():
+    (row,) = parse(sheet({**CT_ROW, "spo2": "91%"})).require_valid()
+    assert row.record.data["spo2"] == CT_RECORD["spo2"]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(1, "1 of 1 row of"), (2, "2 of 2 rows of")])
+def test_rows_are_counted_in_plain_english(rows, told):
+    wrong = [{**CT_ROW, "study_path": f"case{number}", "local_ref": "", "sex": "1"} for number in range(rows)]
+    with pytest.raises(InputError, match=told):
+        parse(sheet(*wrong)).require_valid()

@@ -134,6 +134,18 @@ OTHERS = {
         {"crp": {"value": 150, "unit": "mg/L", "reported": {"value": 14.8, "unit": "mg/dL"}}},
         "E-CONVERT crp",
     ),
+    "compared pO2": (
+        {"po2": {"value": 8.3, "unit": "kPa", "sample": "arterial", "comparator": "<"}},
+        "E-COMPARATOR po2: give the value itself; < and > are kept for white cells and CRP only.",
+    ),
+    "compared saturation": ({"spo2": {"value": 91, "unit": "%", "comparator": ">"}}, "E-COMPARATOR spo2"),
+    "reported in a spelling": (
+        {"po2": {"value": 8.3, "unit": "kPa", "sample": "arterial", "reported": {"value": 62, "unit": "mmHg"}}},
+        (
+            "E-UNIT po2.reported.unit: this unit is not known. Write it as one of: 10*9/L, 10*3/uL, /uL, mg/L, mg/dL, "
+            "ug/mL, kPa, mm[Hg]."
+        ),
+    ),
     "unit of another metric": (
         {"crp": {"value": 14.8, "unit": "mg/L", "reported": {"value": 14.8, "unit": "kPa"}}},
         "E-CONVERT crp",
@@ -281,6 +293,14 @@ RAW_NUMBERS = {
 def test_a_number_that_cannot_be_stored_is_refused_where_it_stands(number):
     text = json.dumps(CT_RECORD).replace('"value": 148', f'"value": {number}')
     assert [line[:13] for line in lines(json_file.parse(text.encode()))] == ["E-NUMBER crp:"]
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 41, "0." + "3" * 60, "1e999999999"])
+def test_a_number_that_is_too_long_is_called_so(number):
+    text = json.dumps(CT_RECORD).replace('"value": 148', f'"value": {number}')
+    assert lines(json_file.parse(text.encode())) == [
+        "E-NUMBER crp: this number is too long or too large to be a result."
+    ]
 
 
 def test_a_repeated_name_is_refused_where_it_stands():

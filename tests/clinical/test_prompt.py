@@ -457,3 +457,32 @@ def test_the_console_reads_lines_itself_by_default(monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: next(answers))
     record = ask(Console(file=io.StringIO(), width=80), context())
     assert isinstance(record, ClinicalRecord)
+
+
+@pytest.mark.parametrize(("question", "word"), [(-5, "nd"), (-5, "u"), (-3, "not-done")])
+def test_a_reason_where_a_question_may_be_left_out_is_answered_with_how(question, word):
+    record, screen = run(*insert(WHOLE_CASE, question, word))
+    assert record.data == CT_RECORD
+    assert "Enter alone leaves this out." in screen.text
+
+
+def test_a_missing_day_or_oxygen_is_answered_with_how_to_leave_it_out():
+    lines = [*WHOLE_CASE[:7], "6.4", "u", "", *WHOLE_CASE[8:9], "8.3 arterial", "nd", "", "p", "", *WHOLE_CASE[10:]]
+    record, screen = run(*lines)
+    assert record.data["white_cell_count"] == {"value": 6.4, "unit": "10*9/L"}
+    assert record.data["po2"] == {"value": 8.3, "unit": "kPa", "sample": "arterial"}
+    assert screen.text.count("Enter alone leaves this out.") == 3
+    assert "FiO2 is a fraction" not in screen.text
+
+
+def test_what_was_reported_is_shown_with_its_comparator():
+    _, screen = run(*(line if line != "14.8 mg/dL @0" else "<0.3 mg/dL @0" for line in WHOLE_CASE))
+    assert "CRP: <3 mg/L (reported as <0.3 mg/dL), day of imaging" in screen.text
+
+
+@pytest.mark.parametrize(
+    "line", ["62 mmHg, arterial, 0.28 @0", "62, mmHg, arterial 0.28 @0", "62; mmHg arterial 0.28 @0"]
+)
+def test_a_comma_after_a_value_is_no_part_of_it(line):
+    record, _ = run(*(line if typed.startswith("62 mmHg") else typed for typed in WHOLE_CASE))
+    assert record.data == CT_RECORD

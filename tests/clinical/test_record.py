@@ -240,3 +240,17 @@ def test_the_template_is_valid_and_the_schema_is_the_one_shipped():
 def test_a_context_does_not_show_what_it_holds(facts):
     assert "1952" not in repr(facts)
     assert "67" not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("stated", "images", "told"),
+    [
+        ("MR", "CT", "about an MR, but the index study in the folder is a CT."),
+        ("CT", "MR", "about a CT, but the index"),
+    ],
+)
+def test_another_kind_of_imaging_is_held(stated, images, told):
+    raw = change(CT_RECORD, index_imaging={"modality": stated})
+    (problem,) = (p for p in validate(raw, context(index_modality=images)) if p.code == "E-INDEX-MODALITY")
+    assert problem.held
+    assert told in problem.message

@@ -8,12 +8,14 @@ import json
 from contextlib import suppress
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bsti_submit.clinical import form, lines, rules, units
+from bsti_submit.clinical import entry, form, lines, rules, units
 from bsti_submit.clinical.facts import Context, OfferedPrior
+from bsti_submit.clinical.problem import ProblemError
 from bsti_submit.clinical.questions import questions
 from bsti_submit.clinical.record import ClinicalRecord, validate
 from bsti_submit.clinical.sources import json_file, manifest
@@ -22,8 +24,8 @@ from bsti_submit.clinical.structure import plain_tree
 from bsti_submit.errors import InputError
 from bsti_submit.model import new_case_id
 
-from .samples import CT_RECORD, change
-from .test_manifest import CT_ROW
+from .samples import CT_RECORD, change, context
+from .test_manifest import CT_ROW, sheet
 
 SHORT = {reason: key for key, reason in form.ABSENT_KEYS.items()}
 CASE_IDS = [new_case_id() for _ in range(3)]
@@ -450,3 +452,20 @@ def test_no_bytes_break_the_readers(data):
     for reader in (json_file.parse, manifest.parse):
         with suppress(InputError):
             reader(data)
+
+
+@pytest.mark.parametrize("word", [*entry.STATUSES, *form.CHOICES["rt_pcr.status"]])
+def test_a_sheet_takes_every_word_for_a_status_that_the_prompt_takes(word):
+    status = lines.pcr_status(word)
+    (row,) = manifest.parse(sheet({**CT_ROW, "pcr_status": word, "pcr_tests": "", "pcr_specimens": ""})).require_valid()
+    assert row.record.data["rt_pcr"] == {"status": status}
+
+
+@given(st.data())
+def test_no_line_breaks_a_question(data):
+    question = data.draw(st.sampled_from(questions(context())))
+    line = data.draw(st.text(max_size=40) | st.text("0123456789.,<>=@+-/% abceglmnoprstu", max_size=20))
+    with suppress(ProblemError):
+        part, notes = question.read(line, {})
+        assert plain_tree(part)[0] is not None
+        assert all(note.text for note in notes)

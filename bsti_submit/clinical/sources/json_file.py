@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.problem import Problem, error_for
 from bsti_submit.clinical.sources.text import NOT_UTF8, read_utf8
-from bsti_submit.clinical.structure import BadNumber, RepeatedNames
+from bsti_submit.clinical.structure import BadNumber, LongNumber, RepeatedNames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def parse(data: bytes) -> object:
     Returns
     -------
     object
-        JSON values with exact decimals; `BadNumber` and `RepeatedNames` stand where something is wrong.
+        JSON values with exact decimals; `BadNumber`, `LongNumber` and `RepeatedNames` stand where something is wrong.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read(path: Path) -> object:
 
 
 def _number(text: str) -> object:
-    return BadNumber() if len(text) > MAX_NUMBER_LENGTH else Decimal(text)
+    return LongNumber() if len(text) > MAX_NUMBER_LENGTH else Decimal(text)
 
 
 def _object(pairs: list[tuple[str, object]]) -> RepeatedNames:

@@ -87,7 +87,7 @@ class Manifest:
             return self.rows
         bad = len({problem.row for problem in self.problems})
         raise InputError(
-            f"{bad} of {self.count} rows of the manifest must be corrected. Nothing was sent.",
+            f"{bad} of {self.count} {'row' if self.count == 1 else 'rows'} of the manifest must be corrected. Nothing was sent.",
             hint="Correct them and try again. bsti-submit batch --skip-invalid leaves such rows out.",
             details=problem_lines(self.problems),
             problems=tuple(found.data() for found in self.problems),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 
 from bsti_submit.clinical import lines, rules
+from bsti_submit.clinical.entry import read_absent
 from bsti_submit.clinical.form import CONFIRMATIONS
 from bsti_submit.clinical.problem import Problem, ProblemError, error_for
 from bsti_submit.clinical.questions import GROUPS, REASONS, questions
@@ -328,7 +329,10 @@ class _Dialogue:
                 if self._take(question, typed):
                     return
             except ProblemError as error:
-                self._tell(error.problem)
+                if question.optional and read_absent(typed) is not None:
+                    self._say("  Enter alone leaves this out.")
+                else:
+                    self._tell(error.problem)
 
     def _take(self, question: Question, typed: str) -> bool:
         """Take an answer over, and close its metric if it was the last question of it."""

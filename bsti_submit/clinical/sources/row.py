@@ -40,7 +40,6 @@ REQUIRED_CELLS = (
 
 MAX_CELL = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_PCR_STATUS = {"nd": "not-done", "u": "unknown", "p": "pending"}
 _UNKNOWN = {"u": "unknown"}
 
 COLUMN_OF: dict[str, str] = {
@@ -253,7 +252,8 @@ class RowReader:
             if fio2 or flow or self.cell("spo2_day"):
                 raise entry.complaint("E-NO-VALUE", "spo2", "has a FiO2, a flow or a day, but no value for them.")
             return None
-        part = entry.read_result("spo2", text, "" if entry.read_absent(text) else "%")
+        # A spreadsheet shows a percentage with its sign.
+        part = entry.read_result("spo2", text.removesuffix("%"), "" if entry.read_absent(text) else "%")
         if fio2:
             part["fio2"] = entry.read_fio2(fio2, "spo2.fio2")
         if flow:
@@ -273,7 +273,7 @@ class RowReader:
 
     def _rt_pcr(self) -> Tree:
         status = self.cell("pcr_status")
-        part: Tree = {"status": entry.read_choice(status, "rt_pcr.status", _PCR_STATUS)}
+        part: Tree = {"status": entry.read_choice(status, "rt_pcr.status", entry.STATUSES)}
         tests: list[Json] = []
         for index, item in enumerate(self._list("pcr_tests")):
             result, at, day = item.partition("@")

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024
-_MANY_SEMICOLONS = 5
+_MANY = 5
+_LONGEST_HEADER = 10_000
+_QUOTES = "\"' \t"
+_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,15 @@ def read_rows(
     InputError
         If it is no CSV, its header is wrong, or there are no rows.
     """
-    records = list(_records(data))
-    if not records:
+    text = _text(data)
+    _require_commas(text)
+    filled = ((number, cells) for number, cells in enumerate(_records(text), start=1) if any(map(str.strip, cells)))
+    _, first = next(filled, (0, None))
+    if first is None:
         raise refuse("E-HEADER", "the manifest is empty. 'bsti-submit manifest init' writes a header.")
-    header = [cell.strip() for cell in records[0]]
-    _check_header(header, records[0], required, optional)
-    rows = [(number, cells) for number, cells in enumerate(records[1:], start=2) if any(cell.strip() for cell in cells)]
+    header = [cell.strip() for cell in first]
+    _check_header(header, required, optional)
+    rows = list(filled)
     if not rows:
         raise refuse("E-HEADER", "the manifest has a header but no rows.")
     return header, rows
@@ -95,12 +101,35 @@ def refuse(code: str, message: str) -> InputError:
     return InputError("The manifest cannot be read.", details=(str(problem),), problems=(problem.data(),))
 
 
-def _records(data: bytes) -> Iterator[list[str]]:
+def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise refuse("E-FILE", "the manifest is larger than 64 MiB. Split it.")
     text = read_utf8(data)
     if text is None:
         raise refuse("E-FILE", "the manifest is not UTF-8 text. Save it as 'CSV UTF-8'.")
+    return text
+
+
+def _require_commas(text: str) -> None:
+    """Tell a spreadsheet's other separators apart before every column seems to be missing.
+
+    Raises
+    ------
+    InputError
+        For semicolons, tabs, and the line ``sep=;`` that some programs write first.
+    """
+    start = text[:_LONGEST_HEADER].lstrip()
+    line = start.splitlines()[0] if start else ""
+    if line.strip(_QUOTES).casefold().startswith("sep="):
+        raise refuse(
+            "E-HEADER", "the first line is a mark for spreadsheets (sep=). Take it away; the header comes first."
+        )
+    for separator, name in _SEPARATORS.items():
+        if line.count(separator) >= _MANY > line.count(","):
+            raise refuse("E-HEADER", f"the columns are separated by {name}. Save the sheet as CSV with commas.")
+
+
+def _records(text: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     number = 0
     try:
@@ -114,14 +143,16 @@ def _records(data: bytes) -> Iterator[list[str]]:
         ) from None
 
 
-def _check_header(header: list[str], raw: list[str], required: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    if len(raw) == 1 and raw[0].count(";") >= _MANY_SEMICOLONS:
-        raise refuse("E-HEADER", "the columns are separated by semicolons. Save the sheet as CSV with commas.")
+def _check_header(header: list[str], required: tuple[str, ...], optional: tuple[str, ...]) -> None:
     known = (*required, *optional)
     found = [Problem("E-HEADER", name, "this column is missing.") for name in required if name not in header]
     # A wrong name may be anything, so only its place is told.
     found += [
-        Problem("E-HEADER", f"column {place}", "this column is not part of a manifest.")
+        Problem(
+            "E-HEADER",
+            f"column {place}",
+            "this column is not part of a manifest." if name else "this column has no name. Delete it.",
+        )
         for place, name in enumerate(header, start=1)
         if name not in known
     ]
