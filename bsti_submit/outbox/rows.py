@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,6 +78,10 @@ class Rows:
         rows = self._rows("SELECT at, what FROM events WHERE case_id = ? ORDER BY number", (case_id,))
         return tuple((str(at), str(what)) for at, what in rows)
 
+    def _last_event(self, case_id: str) -> str:
+        told = self.events(case_id)
+        return told[-1][1] if told else ""
+
     def receipts(self, case_id: str) -> tuple[bytes, ...]:
         """Return every receipt of a case: of its submission, amendments and withdrawal, in order."""
         rows = self._rows("SELECT document FROM receipts WHERE case_id = ? ORDER BY number", (case_id,))
@@ -116,7 +119,8 @@ class Rows:
     def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
         columns = (
             "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects,"
-            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created, registry, origin"
+            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created, registry, origin,"
+            " revision"
         )
         query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
         found = []
@@ -131,7 +135,7 @@ class Rows:
         assignments = ", ".join(f"{name} = ?" for name in values)
         with self._transaction():
             done = self._database.execute(
-                f"UPDATE cases SET {assignments} WHERE case_id = ?",  # noqa: S608 - names of ours
+                f"UPDATE cases SET {assignments}, revision = revision + 1 WHERE case_id = ?",  # noqa: S608 - names of ours
                 (*(value if isinstance(value, bytes) else str(value) for value in values.values()), case_id),
             )
             if done.rowcount != 1:
@@ -169,20 +173,21 @@ class Rows:
 
 
 def restore(database: sqlite3.Connection, record: Record) -> None:
-    """Write a case again that a damaged database lost."""
-    names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
-    values = [str(value) if isinstance(value, State) else value for value in astuple(record)[:-1]]
-    with suppress(sqlite3.IntegrityError):
-        statement = f"INSERT INTO cases ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
-        database.execute(statement, values)
-        for receipt in record.receipts:
-            database.execute(
-                "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt)
-            )
-        database.execute(
-            "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')",
-            (record.case_id, now()),
-        )
+    """Write a case again as its file has it: one that a damaged database lost, or of which it lost the newest changes."""
+    values = {name: getattr(record, name) for name in COLUMNS} | {"state": str(record.state), "upload_url": ""}
+    taken = database.execute(
+        "SELECT 1 FROM cases WHERE number = ? AND case_id != ?", (record.number, record.case_id)
+    ).fetchone()
+    if taken:
+        values["number"] = None  # the next free one
+    database.execute("DELETE FROM cases WHERE case_id = ?", (record.case_id,))
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    database.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
+    for receipt in record.receipts:
+        database.execute("INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt))
+    database.execute(
+        "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')", (record.case_id, now())
+    )
 
 
 def no_case() -> InputError:

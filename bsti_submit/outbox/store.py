@@ -61,6 +61,7 @@ class Outbox(Rows):
             database = self._open(self._folder / "outbox.sqlite")
             super().__init__(database, self._folder / "packages", AuditLog(home / "audit"))
             try:
+                self._reconcile()
                 self._recover()
                 self._tell()
             except (OSError, sqlite3.Error):
@@ -77,19 +78,36 @@ class Outbox(Rows):
 
     # -- opening, recovering, rebuilding -----------------------------------------------------------
 
-    def _open(self, path: Path) -> sqlite3.Connection:
-        if path.exists():
-            try:
-                return connected(path)
-            except DamagedError:
-                put_aside(path)
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
         try:
-            database = connected(path)
+            return connected(path)
+        except DamagedError:
+            put_aside(path)
+        try:
+            return connected(path)
         except DamagedError:
             raise SettingsError("The outbox cannot be opened.", hint=LOCAL) from None
+
+    def _reconcile(self) -> None:
+        """Bring the database up to the records: it may be new, or have lost its newest changes with its write-ahead log."""
+        known = {case.case_id: case.revision for case in self.list()}
+        behind = []
         for record in self._records.all():
-            restore(database, record)
-        return database
+            if known.get(record.case_id, -1) >= record.revision:
+                continue
+            if record.case_id not in known and self._last_event(record.case_id) == _DROPPED:
+                self._records.forget(record.case_id)
+            else:
+                behind.append(record)
+        if not behind:
+            return
+        self._journal.catch_up()
+        with self._transaction():
+            self._journal.begin_anew()
+            for record in behind:
+                restore(self._database, record)
+            self._told = True
 
     def _recover(self) -> None:
         """Finish or undo what a crash left half done. One process does it at a time, and none moves then."""
@@ -101,7 +119,7 @@ class Outbox(Rows):
                 if _is_package(staged, case):
                     self._move_in(staged, case.path)
                 elif not case.path.exists():
-                    self._set(case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256="")
+                    self._set(case.case_id, _LOST, state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
             if path.name not in known:
@@ -111,7 +129,7 @@ class Outbox(Rows):
 
     def _adopt(self, path: Path) -> None:
         """Take in a package that no row names, as after a restored database; or finish a drop."""
-        if (last := self.events(path.stem)) and last[-1][1] == _DROPPED:
+        if self._last_event(path.stem) == _DROPPED:
             _remove(path)
             return
         try:
@@ -141,7 +159,7 @@ class Outbox(Rows):
             )
             self._database.execute(
                 "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
-                " case_json = ?, clinical_json = ? WHERE case_id = ?",
+                " case_json = ?, clinical_json = ?, revision = revision + 1 WHERE case_id = ?",
                 found,
             )
             self._event(path.stem, "rebuilt from its package; to be approved again")
@@ -238,7 +256,7 @@ class Outbox(Rows):
                     done = self._database.execute(
                         "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?,"
                         " objects = ?, case_json = ?, clinical_json = ?, contributor = ?, origin = ?,"
-                        " attestation = x'', upload_url = ''"
+                        " attestation = x'', upload_url = '', revision = revision + 1"
                         " WHERE case_id = ? AND state IN ('draft', 'packaged')",
                         (
                             State.PACKAGED,
@@ -412,6 +430,7 @@ class Outbox(Rows):
 
 
 _DROPPED: Final = "dropped"
+_LOST: Final = "package lost; to be built again"
 
 
 def _require_tied(attestation: bytes, case: OutboxCase) -> None:

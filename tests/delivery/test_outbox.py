@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import PackageReader
 from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
 from bsti_submit.outbox import Origin, Outbox, State, is_network_share
@@ -223,7 +225,7 @@ def test_only_the_owner_can_read_anything(home):
 # -- damage ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", ["text", "middle", "empty pages", "gone"])
+@pytest.mark.parametrize("damage", ["text", "middle", "empty pages", "emptied", "gone"])
 def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
     with Outbox(home) as outbox:
         waiting = put_in(outbox, study_set="11" * 32, ready=False)
@@ -243,6 +245,7 @@ def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
                 "text": b"not a database at all" * 100,
                 "middle": data[:4096] + b"\xff" * 8192 + data[12288:],
                 "empty pages": data[:100] + bytes(len(data) - 100),
+                "emptied": b"",
             }[damage]
         )
     with Outbox(home) as outbox:
@@ -253,8 +256,63 @@ def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
         assert after[waiting].state is State.PACKAGED
         assert after[ready].state is State.READY
         put_in(outbox, study_set="44" * 32)
-    if damage != "gone":
+    if damage not in {"gone", "emptied"}:
         assert len(list((home / "outbox").glob("outbox.sqlite.damaged-*"))) >= 1
+
+
+_LOSING = """
+import os, sys
+from pathlib import Path
+from bsti_submit.outbox import Outbox
+from tests.delivery.cases import put_in
+outbox = Outbox(Path(sys.argv[1]))
+case_id = put_in(outbox)
+outbox._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+outbox.mark_sending(case_id)
+outbox.delivered(case_id, b'{"schema":"receipt/1.0","signature":{"value":"x"}}')
+outbox.amended(case_id, b'{"age":2}', b'{"schema":"receipt/1.0","kind":"amendment","signature":{"value":"y"}}')
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@pytest.mark.parametrize("log", ["zeroed", "cut", "gone"])
+def test_a_database_that_lost_its_newest_changes_is_brought_up_from_the_records(home, log):
+    """What SQLite has not yet moved out of its write-ahead log goes with the log, and the older state looks sound."""
+    subprocess.run([sys.executable, "-c", _LOSING, str(home)], cwd=ROOT, check=False)
+    path = home / "outbox" / "outbox.sqlite-wal"
+    assert path.stat().st_size > 0
+    match log:
+        case "zeroed":
+            path.write_bytes(bytes(path.stat().st_size))
+        case "cut":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+        case _:
+            path.unlink()
+    for _ in range(2):
+        with Outbox(home) as outbox:
+            (case,) = outbox.list()
+            assert (case.state, case.clinical_json) == (State.DELIVERED, b'{"age":2}')
+            assert len(outbox.receipts(case.case_id)) == 2
+            assert outbox.find(STUDIES).case_id == case.case_id
+            assert [what for _, what in outbox.events(case.case_id)].count("rebuilt from its record") == 1
+    audit = AuditLog(home / "audit")
+    assert audit.verify().is_whole
+    assert [line["event"] for line in audit.lines()][-1] == "recovered", (
+        "an event under a number used before is told too"
+    )
+
+
+def test_a_record_of_a_case_that_was_dropped_brings_nothing_back(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        record = home / "outbox" / "records" / f"{case_id}.json"
+        data = record.read_bytes()
+        outbox.drop(case_id)
+        record.write_bytes(data)  # as after a crash between the two
+    with Outbox(home) as outbox:
+        assert outbox.list() == ()
+        assert not record.exists()
 
 
 def test_without_any_record_a_package_is_taken_in_and_wants_a_new_approval(home):
@@ -329,6 +387,36 @@ def test_a_full_disk_is_said_in_plain_words_and_loses_nothing(home):
         with pytest.raises(NotDeliveredError, match="cannot be written"):
             outbox.save_draft(STUDIES, b"x" * 100_000)
         assert outbox.get(case_id).state is State.READY
+
+
+@pytest.mark.parametrize("failing", ["line", "head", "note"])
+def test_an_event_whose_line_half_failed_is_told_once(home, monkeypatch, failing):
+    """On a full disk a line may be in the log though saying so failed."""
+    real_replace, real_append = Path.replace, AuditLog.append
+    full = [True]
+
+    def replace(path, target):
+        if full[0] and path.name == "audit.part":
+            raise OSError(errno.ENOSPC, "")
+        return real_replace(path, target)
+
+    def append(log, *arguments, **members):
+        if full[0] and failing == "line":
+            raise NotDeliveredError("full")
+        real_append(log, *arguments, **members)
+        if full[0] and failing == "note":
+            raise NotDeliveredError("full")
+
+    with Outbox(home) as outbox:
+        monkeypatch.setattr(AuditLog, "append", append)
+        if failing == "head":
+            monkeypatch.setattr(Path, "replace", replace)
+        case_id = outbox.reserve(STUDIES)
+        full[0] = False
+        outbox.note(case_id, "not delivered: fault")
+    lines = list(AuditLog(home / "audit").lines())
+    assert [line["event"] for line in lines] == ["begin", "pause"]
+    assert AuditLog(home / "audit").verify().is_whole
 
 
 # -- where it lies ---------------------------------------------------------------------------------------------------
