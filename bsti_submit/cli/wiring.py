@@ -296,6 +296,7 @@ def registry(settings: Settings | None = None, pace: Pace | None = None) -> Regi
     return RegistryDestination(
         Connection(address, token, settings.ca_bundle),
         Pins(make_home(settings.home)),
+        give_up=settings.give_up_after,
         on_first_contact=lambda: say("First contact with this registry: its signing key is now pinned."),
         **(pace or Pace()).options(),
     )

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.audit import fitting
+from bsti_submit.errors import NotDeliveredError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,10 @@ class Journal:
         return self._database.execute(query).fetchall()
 
     def _in_log(self, generation: str) -> frozenset[str]:
-        sources = (str(line.get("source", "")) for line in self._log.lines())
+        try:
+            sources = {str(line.get("source", "")) for line in self._log.lines()}
+        except OSError:
+            raise NotDeliveredError("The audit log cannot be read.", hint="Check BSTI_HOME.") from None
         return frozenset(source for source in sources if source.startswith(f"{generation}."))
 
     def _members(self, case_id: str, what: str) -> dict[str, object]:

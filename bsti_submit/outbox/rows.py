@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from bsti_submit.audit import AuditLog
 
+SENDING: Final = "sending"
+DROPPED: Final = "dropped"
+LOST: Final = "package lost; to be built again"
 FULL: Final = "Is the disk full, or read-only? Free some space, then give the same command again."
 
 
@@ -77,6 +80,16 @@ class Rows:
         """Return time and text of what happened to a case, in order. They stay when the case is dropped."""
         rows = self._rows("SELECT at, what FROM events WHERE case_id = ? ORDER BY number", (case_id,))
         return tuple((str(at), str(what)) for at, what in rows)
+
+    def was_sent(self, case_id: str) -> bool:
+        """Whether sending it ever began, so that its destination may have it, whatever is known here."""
+        return any(what == SENDING for _, what in self.events(case_id))
+
+    def lost(self) -> tuple[OutboxCase, ...]:
+        """Return the cases whose package has gone from the disk, and that were not built again yet."""
+        return tuple(
+            case for case in self.list() if case.state is State.DRAFT and self._last_event(case.case_id) == LOST
+        )
 
     def _last_event(self, case_id: str) -> str:
         told = self.events(case_id)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import CASE_RECORD, CLINICAL_RECORD, LARGEST_RECORD, PackageReader, file_sha256
@@ -23,9 +23,10 @@ from bsti_submit.outbox.disk import is_network_share, sync_folder
 from bsti_submit.outbox.locks import Locks
 from bsti_submit.outbox.origin import Origin
 from bsti_submit.outbox.records import Records
-from bsti_submit.outbox.rows import FULL, Rows, no_case, now, restore
+from bsti_submit.outbox.rows import DROPPED, FULL, LOST, SENDING, Rows, no_case, now, restore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -96,7 +97,7 @@ class Outbox(Rows):
         for record in self._records.all():
             if known.get(record.case_id, -1) >= record.revision:
                 continue
-            if record.case_id not in known and self._last_event(record.case_id) == _DROPPED:
+            if record.case_id not in known and self._last_event(record.case_id) == DROPPED:
                 self._records.forget(record.case_id)
             else:
                 behind.append(record)
@@ -119,7 +120,7 @@ class Outbox(Rows):
                 if _is_package(staged, case):
                     self._move_in(staged, case.path)
                 elif not case.path.exists():
-                    self._set(case.case_id, _LOST, state=State.DRAFT, package_sha256="")
+                    self._set(case.case_id, LOST, state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
             if path.name not in known:
@@ -129,7 +130,7 @@ class Outbox(Rows):
 
     def _adopt(self, path: Path) -> None:
         """Take in a package that no row names, as after a restored database; or finish a drop."""
-        if self._last_event(path.stem) == _DROPPED:
+        if self._last_event(path.stem) == DROPPED:
             _remove(path)
             return
         try:
@@ -341,7 +342,7 @@ class Outbox(Rows):
             If it cannot be written down, in the outbox or in the audit log.
         """
         self.require_released(self.get(case_id))
-        self._set(case_id, "sending", state=State.SENDING)
+        self._set(case_id, SENDING, state=State.SENDING)
         try:
             self._journal.catch_up()  # what cannot be logged is not sent
         except sqlite3.Error:
@@ -400,8 +401,13 @@ class Outbox(Rows):
         self._set(case_id, "amended", receipt, clinical_json=clinical_json, receipt=receipt)
         self._keep(case_id)
 
-    def drop(self, case_id: str) -> None:
+    def drop(self, case_id: str, last_check: Callable[[OutboxCase], None] = lambda _case: None) -> None:
         """Remove a case that was not delivered, with its package.
+
+        Parameters
+        ----------
+        last_check
+            Raises where it may not go: its destination may have it though nobody here knows.
 
         Raises
         ------
@@ -417,8 +423,9 @@ class Outbox(Rows):
                     f"That case is {case.state}, so it is not dropped.",
                     hint=f"Take it back with: bsti-submit withdraw {case_id}",
                 )
+            last_check(case)
             with self._transaction():
-                self._event(case.case_id, _DROPPED)
+                self._event(case.case_id, DROPPED)
                 self._database.execute("DELETE FROM cases WHERE case_id = ?", (case.case_id,))
             self._records.forget(case.case_id)
             _remove(case.path)
@@ -427,10 +434,6 @@ class Outbox(Rows):
         """Write the file from which the database could be built again; the database is written already."""
         with suppress(OSError):
             self._records.keep(self.get(case_id), self.receipts(case_id))
-
-
-_DROPPED: Final = "dropped"
-_LOST: Final = "package lost; to be built again"
 
 
 def _require_tied(attestation: bytes, case: OutboxCase) -> None:

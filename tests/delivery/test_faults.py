@@ -51,11 +51,12 @@ def chunked(tmp_path_factory) -> Iterator[RunningRegistry]:
 @pytest.fixture
 def behind(tmp_path: Path, chunked: RunningRegistry) -> Iterator[Callable[[str], tuple[Hospital, Line]]]:
     """Make hospitals, each with a line of its own to the registry, whose key they have pinned."""
+    bundle = ca_file(tmp_path)
     with contextlib.ExitStack() as lines:
 
         def make(name: str) -> tuple[Hospital, Line]:
             line = lines.enter_context(line_before(chunked.port, chunked.ca_bundle))
-            hospital = Hospital(tmp_path / name, chunked, line.url, ca_file(tmp_path))
+            hospital = Hospital(tmp_path / name, chunked, line.url, bundle)
             hospital.contact()
             return hospital, line
 

@@ -190,9 +190,14 @@ class RegistryDestination:
             if not after or after == last or not entries:
                 return tuple(found)
 
-    def status(self, case_id: str) -> CaseStatus:
-        """Return what the registry says of a case."""
-        found = self._ask("GET", f"/cases/{quote(case_id)}").json
+    def status(self, case_id: str) -> CaseStatus | None:
+        """Return what the registry says of a case; None if it does not know it."""
+        answer = self._try("GET", f"/cases/{quote(case_id)}")
+        if answer.status == _NOT_FOUND:
+            return None
+        if not answer.is_done:
+            raise refusal(answer)
+        found = answer.json
         history = found.get("history")
         findings = found.get("findings")
         query = found.get("query")
