@@ -297,7 +297,9 @@ class RegistryDestination:
     def _discovery(self) -> Mapping[str, object]:
         if self._found is None:
             answer = patiently(
-                lambda: _welcome(self._connection.request("GET", DISCOVERY, signed_in=False)),
+                lambda: _welcome(
+                    self._connection.request("GET", DISCOVERY, signed_in=False, seconds=FIRST_CONTACT_SECONDS)
+                ),
                 min(self._give_up, FIRST_CONTACT_SECONDS),
                 self._told,
             )
