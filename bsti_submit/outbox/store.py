@@ -56,7 +56,7 @@ class Outbox(Rows):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:
             raise SettingsError("The outbox cannot be made in the home folder.", hint=LOCAL) from None
-        if is_network_share(self._folder):
+        if any(is_network_share(folder) for folder in (self._folder, *folders)):
             raise SettingsError("The home folder is on a network share, where a crash could lose a case.", hint=LOCAL)
         with self._locks.alone():
             database = self._open(self._folder / "outbox.sqlite")

@@ -17,7 +17,7 @@ from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import PackageReader
 from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
 from bsti_submit.outbox import Origin, Outbox, State, is_network_share
-from bsti_submit.outbox.disk import file_system
+from bsti_submit.outbox.disk import file_system, of_mount_command
 from tests.delivery.cases import CLINICAL, attestation, padded, put_in, write
 
 ROOT = Path(__file__).parents[2]
@@ -444,6 +444,39 @@ host: /mnt/ssh fuse.sshfs rw 0 0
 )
 def test_the_file_system_of_a_folder_is_found(folder, kind):
     assert file_system(MOUNTS, folder) == kind
+
+
+MOUNT_COMMAND = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+//anna@server/our share on /Volumes/our share (smbfs, nodev, nosuid, mounted by anna)
+server:/export on /Volumes/on (old) (nfs)
+map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/System/Volumes/Data/Users/anna", "apfs"),
+        ("/Volumes/our share/home", "smbfs"),
+        ("/Volumes/on (old)/home", "nfs"),
+        ("/opt", "apfs"),
+    ],
+)
+def test_the_file_system_of_a_folder_is_found_on_macos(folder, kind):
+    assert file_system(of_mount_command(MOUNT_COMMAND), folder) == kind
+
+
+@pytest.mark.parametrize("inside", ["packages", "records", "locks", "staging"])
+def test_a_folder_inside_that_leads_to_a_share_is_refused_too(home, tmp_path_factory, monkeypatch, inside):
+    share = tmp_path_factory.mktemp("share")
+    (home / "outbox").mkdir()
+    (home / "outbox" / inside).symlink_to(share)
+    monkeypatch.setattr("bsti_submit.outbox.store.is_network_share", lambda folder: folder.resolve() == share)
+    with pytest.raises(SettingsError, match="network share"):
+        Outbox(home)
+    assert list(share.iterdir()) == []
 
 
 def test_a_network_share_is_refused_with_advice(home, monkeypatch):
