@@ -24,7 +24,7 @@ from bsti_submit.transport.pins import Pins
 from bsti_submit.transport.send import send_all
 from tests.delivery.cases import padded, put_in
 from tests.delivery.conftest import Site
-from tests.delivery.faulty import Fault, Proxy, ca_file, serving
+from tests.delivery.faulty import Fault, Proxy, TusServer, ca_file, serving
 from tests.support import package as registry_side
 from tests.support.package import write_profile
 from tests.support.registry import running_registry
@@ -518,6 +518,46 @@ def test_a_redirect_is_not_followed(behind, proxy):
         proxy.faults.append(Fault("PUT", answer=(status, {"Location": "https://elsewhere.example/"})))
         with pytest.raises(SettingsError, match="leads elsewhere"):
             behind.send(case_id)
+
+
+_PAGE = ({"Content-Type": "text/html"}, b"<html>please sign in</html>")
+HOSTILE = {
+    "a page": (200, *_PAGE),
+    "created": (201, *_PAGE),
+    "nothing": (204, {}, b""),
+    "an object of nothing": (200, {"Content-Type": "application/json"}, b"{}"),
+    "redirect": (307, {"Location": "{}"}, b""),
+    "redirect of a page": (302, {"Location": "{}", **_PAGE[0]}, _PAGE[1]),
+    "sign-in": (401, *_PAGE),
+    "network sign-in": (511, *_PAGE),
+}
+
+
+QUICK = {"a page", "redirect", "sign-in"}
+
+
+@pytest.mark.parametrize(
+    "answer", [pytest.param(name, marks=() if name in QUICK else pytest.mark.nightly) for name in HOSTILE]
+)
+def test_what_answers_anything_decides_nothing_and_learns_nothing(behind, proxy, quick, answer):
+    """At every step: the case stays, the next run delivers it, and nothing is sent to where a redirect points."""
+    status, headers, body = HOSTILE[answer]
+    with serving(TusServer()) as elsewhere:
+        headers = {name: value.replace("{}", f"{elsewhere.url}/v1/uploads") for name, value in headers.items()}
+        for number, (step, (method, path)) in enumerate(EVERY_STEP.items(), 1):
+            case_id = behind.put_in([padded(number, 150_000)], study_set=f"{number:064d}")
+            proxy.faults += [Fault(method, path=path, answer=(status, headers), body=body) for _ in range(40)]
+            proxy.seen.clear()
+            with pytest.raises((NotDeliveredError, SettingsError)):
+                behind.send(case_id)
+            with behind.outbox() as outbox:
+                assert outbox.get(case_id).state is State.SENDING, step
+                size = outbox.get(case_id).size
+            proxy.faults.clear()
+            behind.send(case_id)
+            assert_delivered_once(behind, case_id)
+            assert sum(len(seen.body) for seen in proxy.seen if seen.method == "PATCH") <= size + PIECE, step
+        assert elsewhere.seen == []
 
 
 def test_a_page_of_a_proxy_never_refuses_a_case(behind, proxy):

@@ -352,11 +352,14 @@ class RegistryDestination:
     ) -> Answer:
         """Send a request that is safe to repeat, until it is answered by anything but "busy"."""
         url = self._path(path)
-        return patiently(
+        answer = patiently(
             lambda: _welcome(self._connection.request(method, url, document=document, headers=headers)),
             self._give_up,
             self._told,
         )
+        if answer.is_done and not answer.json:
+            raise refusal(answer)  # a page that says "yes" to anything
+        return answer
 
     def _told(self, fault: TransientError) -> None:
         if self._on_wait is not None:
