@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from bsti_submit.errors import HeldError, InputError, NotDeliveredError, Refused
 from bsti_submit.outbox import State
 from bsti_submit.receipt import Receipt
 from bsti_submit.transport.pins import Pins
-from bsti_submit.transport.send import send_all
+from bsti_submit.transport.send import send_all, shipment_of
 from tests.delivery.cases import padded, put_in
 from tests.delivery.conftest import Site
 from tests.delivery.faulty import Fault, Proxy, TusServer, ca_file, serving
@@ -448,6 +449,38 @@ def test_a_receipt_that_was_changed_on_the_way_does_not_count(behind, proxy, qui
         proxy.work = real
         behind.send(case_id)
         assert_delivered_once(behind, case_id)
+
+
+@pytest.mark.parametrize("replayed", ["of another case", "of the withdrawal"])
+def test_a_receipt_that_was_signed_for_something_else_does_not_count(behind, proxy, quick, replayed):
+    """Its signature is right; what it is for is not."""
+    first = behind.put_in(study_set="11" * 32)
+    signed = behind.send(first)
+    case_id = first if replayed == "of the withdrawal" else behind.put_in([padded(7, 1000)], study_set="22" * 32)
+    if replayed == "of the withdrawal":
+        with behind.outbox() as outbox, behind.destination() as destination:
+            signed, _ = destination.withdraw(first, "duplicate", urgent=False)
+            case = outbox.get(first)
+        shipment = replace(shipment_of(case), path=case.path)
+    else:
+        with behind.outbox() as outbox:
+            shipment = shipment_of(outbox.get(case_id))
+    real = proxy.work
+
+    def work(handler, body):
+        status, headers, data = real(handler, body)
+        if "/submission" in handler.path or "/receipt" in handler.path:
+            document = dict(signed.document)
+            data = json.dumps({"receipt": document} if "/submission" in handler.path else document).encode()
+            headers = {
+                name: text for name, text in headers.items() if name.lower() not in {"content-length", "content-digest"}
+            }
+            status = 200
+        return status, headers, data
+
+    proxy.work = work
+    with behind.destination() as destination, pytest.raises(HeldError, match="something else"):
+        destination.deliver(shipment, lambda *_: None, lambda _url: None)
 
 
 def test_an_imposter_with_a_trusted_certificate_but_another_key_gets_nothing(behind, proxy):
