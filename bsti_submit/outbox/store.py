@@ -26,12 +26,13 @@ from bsti_submit.outbox.records import Records
 from bsti_submit.outbox.rows import DROPPED, FULL, LOST, SENDING, Rows, no_case, now, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     from bsti_submit.bundle import Package
+    from bsti_submit.outbox.records import Record
 
 
 class Outbox(Rows):
@@ -91,22 +92,33 @@ class Outbox(Rows):
             raise SettingsError("The outbox cannot be opened.", hint=LOCAL) from None
 
     def _reconcile(self) -> None:
-        """Bring the database up to the records: it may be new, or have lost its newest changes with its write-ahead log."""
+        """Have database and records say the same.
+
+        The database may be new, or have lost its newest changes with its write-ahead log; a record may have been lost, or not
+        written while the disk was full.
+        """
         known = {case.case_id: case.revision for case in self.list()}
+        kept: dict[str, int] = {}
         behind = []
         for record in self._records.all():
+            kept[record.case_id] = record.revision
             if known.get(record.case_id, -1) >= record.revision:
                 continue
             if record.case_id not in known and self._last_event(record.case_id) == DROPPED:
                 self._records.forget(record.case_id)
             else:
                 behind.append(record)
-        if not behind:
-            return
+        if behind:
+            self._restore(behind)
+        for case in self.list():
+            if case.state not in {State.DRAFT, State.SENDING} and kept.get(case.case_id, -1) < case.revision:
+                self._keep(case.case_id)
+
+    def _restore(self, records: Sequence[Record]) -> None:
         self._journal.catch_up()
         with self._transaction():
             self._journal.begin_anew()
-            for record in behind:
+            for record in records:
                 restore(self._database, record)
             self._told = True
 
@@ -421,7 +433,9 @@ class Outbox(Rows):
             if case.state not in {*UNDELIVERED, State.REFUSED}:
                 raise InputError(
                     f"That case is {case.state}, so it is not dropped.",
-                    hint=f"Take it back with: bsti-submit withdraw {case_id}",
+                    hint=f"Take it back with: bsti-submit withdraw {case_id} --reason CODE"
+                    if case.state is State.DELIVERED
+                    else "",
                 )
             last_check(case)
             with self._transaction():

@@ -303,6 +303,25 @@ def test_a_database_that_lost_its_newest_changes_is_brought_up_from_the_records(
     )
 
 
+def test_a_record_that_was_lost_or_could_not_be_written_is_written_again(home, monkeypatch):
+    def full(_records, _case, _receipts):
+        raise OSError(errno.ENOSPC, "")
+
+    with Outbox(home) as outbox:
+        lost, stale = put_in(outbox, study_set="11" * 32), put_in(outbox, study_set="22" * 32)
+        with monkeypatch.context() as disk:
+            disk.setattr("bsti_submit.outbox.records.Records.keep", full)
+            outbox.mark_sending(stale)
+            outbox.delivered(stale, SIGNED)
+    (home / "outbox" / "records" / f"{lost}.json").unlink()
+    with Outbox(home) as outbox:
+        before = outbox.list()
+    (home / "outbox" / "outbox.sqlite").write_bytes(b"")
+    with Outbox(home) as outbox:
+        assert outbox.list() == before
+        assert outbox.find("22" * 32).state is State.DELIVERED
+
+
 def test_a_record_of_a_case_that_was_dropped_brings_nothing_back(home):
     with Outbox(home) as outbox:
         case_id = put_in(outbox)
