@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -16,10 +17,11 @@ import pytest
 from bsti_submit.audit import AuditLog
 from bsti_submit.outbox import Outbox, State
 from bsti_submit.sample import find_markers, make_sample
+from tests.delivery.cases import put_in
 from tests.delivery.faulty import ca_file
 from tests.delivery.hospital import CHUNK, Hospital
 from tests.delivery.line import Fault, line_before
-from tests.support.package import CLINICAL, write_profile
+from tests.support.package import CLINICAL, instance, write_profile
 from tests.support.registry import running_registry
 from tests.support.site import clinical, completed
 
@@ -394,6 +396,24 @@ def test_a_package_that_has_gone_is_told_and_built_again_under_its_id(hospital):
     assert hospital.approved(23, images=1) == case_id
     assert hospital.run("outbox", "send").returncode == 0
     assert b"gone" not in hospital.run("outbox", "list").stdout
+
+
+def test_what_the_registry_found_is_shown_for_each_image(hospital, registry):
+    def burned_in(dataset):
+        dataset.BurnedInAnnotation = "YES"
+
+    doubtful = [instance(number, change=burned_in) for number in (2, 3)]
+    with Outbox(hospital.home) as outbox:
+        case_id = put_in(outbox, [instance(1), *doubtful], url=hospital.url)
+    assert hospital.run("outbox", "send").returncode == 0
+    registry.wait_for(lambda: hospital.at_registry()[-1]["state"] == "quarantined", 60)
+    (case,) = hospital.result("status", case_id)["cases"]
+    assert case["registry"] == "quarantined"
+    expected = {f"sha256:{hashlib.sha256(data).hexdigest()}" for data in doubtful}
+    assert {finding["object"] for finding in case["findings"]} == expected
+    shown = hospital.run("status", case_id).stdout.decode()
+    for name in expected:
+        assert f"finding: {name}  burned-in-annotation: " in shown
 
 
 def test_a_case_that_the_registry_forgot_is_told_beside_the_others(hospital, registry, tmp_path):
