@@ -97,11 +97,11 @@ class Outbox(Rows):
         The database may be new, or have lost its newest changes with its write-ahead log; a record may have been lost, or not
         written while the disk was full.
         """
+        records = tuple(self._records.all())
+        # Read after them: another process may be at work, and it writes the database first.
         known = {case.case_id: case.revision for case in self.list()}
-        kept: dict[str, int] = {}
         behind = []
-        for record in self._records.all():
-            kept[record.case_id] = record.revision
+        for record in records:
             if known.get(record.case_id, -1) >= record.revision:
                 continue
             if record.case_id not in known and self._last_event(record.case_id) == DROPPED:
@@ -110,6 +110,7 @@ class Outbox(Rows):
                 behind.append(record)
         if behind:
             self._restore(behind)
+        kept = {record.case_id: record.revision for record in records}
         for case in self.list():
             if case.state not in {State.DRAFT, State.SENDING} and kept.get(case.case_id, -1) < case.revision:
                 self._keep(case.case_id)

@@ -18,6 +18,7 @@ from bsti_submit.bundle import PackageReader
 from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
 from bsti_submit.outbox import Origin, Outbox, State, is_network_share
 from bsti_submit.outbox.disk import file_system, of_mount_command
+from bsti_submit.outbox.records import Records
 from tests.delivery.cases import CLINICAL, attestation, padded, put_in, write
 
 ROOT = Path(__file__).parents[2]
@@ -301,6 +302,24 @@ def test_a_database_that_lost_its_newest_changes_is_brought_up_from_the_records(
     assert [line["event"] for line in audit.lines()][-1] == "recovered", (
         "an event under a number used before is told too"
     )
+
+
+def test_opening_while_another_process_delivers_restores_nothing(home, monkeypatch):
+    with Outbox(home) as sender:
+        case_id = put_in(sender)
+        sender.mark_sending(case_id)
+        sender.record_upload(case_id, "/v1/uploads/x")
+        real = Records.all
+
+        def meanwhile(records):
+            if sender.get(case_id).state is State.SENDING:
+                sender.delivered(case_id, SIGNED)
+            return real(records)
+
+        monkeypatch.setattr(Records, "all", meanwhile)
+        with Outbox(home) as outbox:
+            assert [what for _, what in outbox.events(case_id)][-1] == "delivered"
+            assert outbox.get(case_id).state is State.DELIVERED
 
 
 def test_a_record_that_was_lost_or_could_not_be_written_is_written_again(home, monkeypatch):
