@@ -132,7 +132,7 @@ class Outbox(Rows):
             elif case.state in HAS_PACKAGE and (staged.exists() or not case.path.exists()):
                 if _is_package(staged, case):
                     self._move_in(staged, case.path)
-                elif not case.path.exists():
+                elif not case.path.exists() and self._is_unchanged(case):
                     self._set(case.case_id, LOST, state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
@@ -140,6 +140,10 @@ class Outbox(Rows):
                 self._adopt(path)
         for path in self._staging.iterdir():
             self._clear(path)
+
+    def _is_unchanged(self, case: OutboxCase) -> bool:
+        """Whether a case is as it was read; a sender writes down that it is delivered, then removes the package."""
+        return [found.revision for found in self._select("WHERE case_id = ?", (case.case_id,))] == [case.revision]
 
     def _adopt(self, path: Path) -> None:
         """Take in a package that no row names, as after a restored database; or finish a drop."""

@@ -322,6 +322,33 @@ def test_opening_while_another_process_delivers_restores_nothing(home, monkeypat
             assert outbox.get(case_id).state is State.DELIVERED
 
 
+@pytest.mark.parametrize("what", ["delivered", "dropped"])
+def test_opening_while_another_process_is_done_with_a_case_takes_no_package_for_lost(home, monkeypatch, what):
+    """The row was read while it was sent; when the package was looked for, it was delivered and had been removed."""
+    with Outbox(home) as sender:
+        case_id = put_in(sender)
+        if what == "delivered":
+            sender.mark_sending(case_id)
+        real = Outbox._recover
+
+        def recover(outbox):
+            seen = outbox.list()
+            monkeypatch.setattr(outbox, "list", lambda: seen)
+            if what == "delivered":
+                sender.delivered(case_id, SIGNED)
+            else:
+                sender.drop(case_id)
+            real(outbox)
+
+        monkeypatch.setattr(Outbox, "_recover", recover)
+        with Outbox(home):
+            pass
+        monkeypatch.setattr(Outbox, "_recover", real)
+        with Outbox(home) as outbox:
+            assert [case.state for case in outbox.list()] == ([State.DELIVERED] if what == "delivered" else [])
+            assert outbox.lost() == ()
+
+
 def test_a_record_that_was_lost_or_could_not_be_written_is_written_again(home, monkeypatch):
     def full(_records, _case, _receipts):
         raise OSError(errno.ENOSPC, "")
