@@ -45,6 +45,7 @@ FIELDS: Final = tuple(
 _FREE: Final = frozenset(FIELDS) - {"n", "at", "event", "tool_version", "prev", "hash"}
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,127}|")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_HEAD: Final = re.compile(rb"([1-9][0-9]{0,15}) ([0-9a-f]{64})\r?\n")
 _START: Final = "0" * 64
 _LONGEST_LINE: Final = 64 << 10
 _PATIENCE: Final = 30.0
@@ -124,7 +125,7 @@ class AuditLog:
         SettingsError
             If the log cannot be read.
         """
-        number, last = 0, _START
+        number, last, before = 0, _START, _START
         try:
             with self.path.open("rb") as stream:
                 while line := stream.readline(_LONGEST_LINE):
@@ -133,18 +134,20 @@ class AuditLog:
                         return Checked(number, number + 1, "this line is not as it was written")
                     if document["n"] != number + 1 or document["prev"] != last:
                         return Checked(number, number + 1, "a line before this one is missing, added or changed")
-                    number, last = number + 1, str(document["hash"])
+                    number, before, last = number + 1, last, str(document["hash"])
         except FileNotFoundError:
             pass
         except OSError:
             raise SettingsError("The audit log cannot be read.", hint="Check BSTI_HOME.") from None
         head = self._read_head()
         if head is None:
-            return Checked(number, number + 1 if number else 0, "the file of its end is missing" if number else "")
+            return Checked(
+                number, number + 1 if number else 0, "the file of its end is missing or damaged" if number else ""
+            )
         # After a crash between the two writes the head is one line behind.
         if head[0] > number:
             return Checked(number, number + 1, "lines are missing at the end")
-        if head[0] < number - 1 or (head[0] == number and head[1] != last):
+        if head not in {(number, last), (number - 1, before)}:
             return Checked(number, number, "lines at the end were added or changed")
         return Checked(number, 0, "")
 
@@ -248,10 +251,10 @@ class AuditLog:
 
     def _read_head(self) -> tuple[int, str] | None:
         try:
-            number, _, last = self._head.read_text("ascii").strip().partition(" ")
-            return int(number), last
-        except (OSError, ValueError):
+            found = _HEAD.fullmatch(self._head.read_bytes())
+        except OSError:
             return None
+        return (int(found[1]), found[2].decode("ascii")) if found else None
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:

@@ -22,6 +22,10 @@ NATIONS = ("england", "scotland", "wales", "northern-ireland")
 BASES = ("de-identified-before-disclosure", "explicit-consent", "section-251-or-other-approval")
 OPT_OUTS = ("not-applicable-deidentified", "checked-no-opt-out", "explicit-consent")
 
+GIVE_UP_AFTER = 300.0
+"""Seconds without any progress after which a case is left for later."""
+_LONGEST = 86_400
+
 SITE_KEYS = {
     "registry": str,
     "nation": str,
@@ -54,6 +58,7 @@ class Settings:
     basis: str = BASES[0]
     opt_out: str = OPT_OUTS[0]
     contributor: Mapping[str, str] = field(default_factory=dict, repr=False)
+    give_up_after: float = GIVE_UP_AFTER
 
     @property
     def site_file(self) -> Path:
@@ -122,7 +127,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         basis=str(site.get("basis", BASES[0])),
         opt_out=str(site.get("opt_out", OPT_OUTS[0])),
         contributor=dict(contributor) if isinstance(contributor, dict) else {},
+        give_up_after=_seconds(environ.get("BSTI_GIVE_UP_AFTER", "")),
     )
+
+
+def _seconds(text: str) -> float:
+    if not text:
+        return GIVE_UP_AFTER
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _LONGEST:
+        raise SettingsError("BSTI_GIVE_UP_AFTER must be seconds, from 1 to 86400.")
+    return float(text)
 
 
 def read_site_file(path: Path) -> dict[str, object]:

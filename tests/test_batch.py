@@ -15,6 +15,7 @@ import sys
 import time
 import unicodedata
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pydicom
@@ -372,6 +373,59 @@ def test_killed_again_and_again_it_still_makes_one_case_a_row(site, samples, wor
     assert set(arrived) == {row["case_id"] for row in rows}
     assert "uploading" not in arrived.values()
     assert len(site.results()) == COUNT
+
+
+@posix
+def test_outside_its_hours_rows_are_prepared_and_nothing_is_sent_until_it_is_time(site, samples):
+    for sample in samples[:2]:
+        site.add(sample)
+    site.attestation()
+    hour = time.localtime(time.time() + 3 * 3600).tm_hour
+    attested = ("--attestation", site.folder / "attestation.json")
+    command = site.command("batch", site.sheet, *attested, "--only-between", f"{hour:02}:00-{hour:02}:30")
+    process = subprocess.Popen(
+        command,
+        env=site.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 60
+    while len(site.cases() if site.home.exists() else ()) < 2 and time.monotonic() < until:
+        time.sleep(0.2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    with Outbox(site.home) as outbox, outbox.sending():
+        pass  # who waits holds nothing
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"not between {hour:02}:00".encode() in told
+    assert {case.state for case in site.cases()} == {State.PACKAGED}
+    assert site.arrived() == {}
+
+    hour = time.localtime().tm_hour
+    rows = site.outcomes("--only-between", f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00", code=0)
+    assert {row["outcome"] for row in rows.values()} == {"delivered"}
+    assert set(site.arrived()) == {row["case_id"] for row in rows.values()}
+
+
+def test_the_rate_of_a_batch_is_kept(site, samples):
+    site.add(samples[0])
+    site.outcomes("--limit-rate", "5k", code=0)
+    (case,) = site.cases()
+    assert case.size > 20_000
+    with Outbox(site.home) as outbox:
+        at = {what: datetime.fromisoformat(at) for at, what in outbox.events(case.case_id)}
+    assert (at["delivered"] - at["sending"]).total_seconds() >= case.size / 5_000 * 0.9 - 1
+
+
+@pytest.mark.parametrize("wrong", [("--limit-rate", "fast"), ("--only-between", "evening")])
+def test_a_pace_that_cannot_be_read_is_said_before_any_work(site, samples, wrong):
+    site.add(samples[0])
+    assert site.batch(*wrong).returncode == 2
+    assert site.cases() == []
 
 
 @posix

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bsti_submit.clinical.record import ClinicalRecord
     from bsti_submit.outbox import OutboxCase
     from bsti_submit.settings import Settings
+    from bsti_submit.transport.destinations.registry import RegistryDestination
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +51,7 @@ def amend(
             kept = outbox.get(case_id)
             _require_amendable(kept)
             with _checked(settings, kept, clinical, source) as record, wiring.registry(settings) as destination:
-                asked = destination.status(kept.case_id).query
+                asked = _question(destination, kept)
                 if record.canonical_json() == kept.clinical_json and not asked:
                     raise InputError("That is the record as it stands, so there is nothing to amend.")
                 document = _attested(settings, kept, record, attestation, asked)
@@ -68,6 +69,25 @@ def amend(
     output.write(f"Case:     {kept.case_id}")
     output.write(f"Receipt:  {receipt.id}")
     output.write(f"Record:   SHA-256 {record.sha256}")
+
+
+def _question(destination: RegistryDestination, case: OutboxCase) -> str:
+    """Return what the panel asks, or "".
+
+    Raises
+    ------
+    RefusedError
+        If the registry does not know the case.
+    """
+    from bsti_submit.errors import RefusedError
+
+    found = destination.status(case.case_id)
+    if found is None:
+        raise RefusedError(
+            "The registry does not know that case, so nothing was amended.",
+            hint=f"Its receipt is the proof that it was there: bsti-submit receipt verify {case.case_id}. Telephone the registry.",
+        )
+    return found.query
 
 
 def _require_amendable(case: OutboxCase) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bsti_submit.cli.options import AttestationFile, Destination, ExcludeList, ProfileName
+from bsti_submit.cli.options import AttestationFile, Destination, ExcludeList, LimitRate, OnlyBetween, ProfileName
 from bsti_submit.cli.output import Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from bsti_submit.cli.wiring import Pace
     from bsti_submit.errors import ExitCode
     from bsti_submit.outbox import Outbox
     from bsti_submit.report.events import Event
@@ -66,17 +67,20 @@ def batch(
     profile: ProfileName = None,
     to: Destination = "registry",
     exclude_list: ExcludeList = None,
+    limit_rate: LimitRate = "",
+    only_between: OnlyBetween = "",
     as_json: Json = False,
 ) -> None:
     """Submit many cases from a manifest, one row a case.
 
     Nobody is asked anything. Every row is checked first: a single mistake stops the batch before any work, unless you give --skip-invalid. Then the
-    rows go one after another the way `case` goes. A row that fails later stops no other. Run the same command again at any
+    rows go one after another the way `case` goes. A row that fails later stops no other. Outside the hours of --only-between the rows
+    are prepared, and sent once it is time. Run the same command again at any
     time: what was sent is not sent again, what waits is sent, what was held is tried again.
 
     The exit code is the gravest of all rows, in the order 1, 6, 3, 4, 7, 5, 2, 0.
     """
-    from bsti_submit.cli import output
+    from bsti_submit.cli import output, wiring
 
     output.set_json(as_json)
     run = BatchRun(
@@ -87,6 +91,7 @@ def batch(
         skip_invalid=skip_invalid,
         counting=dry_run,
         results=results,
+        pace=wiring.Pace(limit_rate, only_between),
     )
     run.run(attestation, results, workers, as_json=as_json)
 
@@ -104,6 +109,7 @@ class BatchRun:
         skip_invalid: bool,
         counting: bool,
         results: Path | None,
+        pace: Pace,
     ) -> None:
         from bsti_submit.cli import sheet, wiring
         from bsti_submit.clinical.sources.manifest import parse, read_bytes
@@ -115,6 +121,8 @@ class BatchRun:
         self.excluded = wiring.exclusions(exclude_list)
         self.to = to
         self.counting = counting
+        pace.options()  # a mistake in it is told before the long work
+        self.pace = pace
         self.manifest = sheet.without_missing(parse(self.data), self.base)
         if not skip_invalid:
             self.manifest.require_valid()
@@ -160,7 +168,7 @@ class BatchRun:
         return hashlib.sha256(self.data).hexdigest()
 
     def _run(self, attestation: Path | None, results: Path | None, workers: int, *, as_json: bool) -> None:
-        from bsti_submit.cli import sheet, wiring
+        from bsti_submit.cli import output, sheet, wiring
         from bsti_submit.cli.sending import RowSender
         from bsti_submit.report.batch import BatchProgress
         from bsti_submit.report.results import ResultsFile
@@ -172,7 +180,7 @@ class BatchRun:
                 document = attested(attestation)
                 opened.enter_context(alone(self.settings))
                 outbox = opened.enter_context(wiring.outbox(self.settings))
-                sender = RowSender(self.settings, outbox, document, self.to, self.digest)
+                sender = RowSender(self.settings, outbox, document, self.to, self.digest, self.pace)
                 opened.callback(sender.close)
                 sender.require_valid_attestation(self.profile)
             file = opened.enter_context(ResultsFile(results)) if results is not None else None
@@ -180,7 +188,8 @@ class BatchRun:
                 BatchProgress(self.manifest.count, terminal=sys.stderr.isatty(), quiet=as_json)
             )
             prepared = self._prepared(workers, outbox, progress, opened)
-            for report in heapq.merge(sheet.skipped(self.manifest), prepared, key=lambda report: report.row):
+
+            def finish(report: RowReport) -> None:
                 final = report
                 if sender is not None and report.outcome is RowOutcome.PACKAGED:
                     final = sender.deliver(report, progress)
@@ -188,6 +197,20 @@ class BatchRun:
                     file.add(final)
                 self.reports.append(final)
                 progress.row(final)
+
+            waiting: list[RowReport] = []
+            for report in heapq.merge(sheet.skipped(self.manifest), prepared, key=lambda report: report.row):
+                if sender is not None and report.outcome is RowOutcome.PACKAGED and not self.pace.is_open():
+                    if not waiting:
+                        output.say(
+                            f"It is not between {self.pace.only_between}: what is prepared waits in the outbox until then."
+                        )
+                    waiting.append(report)
+                else:
+                    finish(report)
+            for report in waiting:
+                finish(report)
+            self.reports.sort(key=lambda report: report.row)
 
     def _prepared(
         self, workers: int, outbox: Outbox | None, emit: Callable[[Event], None], opened: ExitStack

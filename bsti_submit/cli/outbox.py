@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bsti_submit.cli.wiring import Pace
-    from bsti_submit.errors import BstiError
+    from bsti_submit.errors import BstiError, HeldError
     from bsti_submit.outbox import Outbox, OutboxCase
     from bsti_submit.report.events import Event
     from bsti_submit.settings import Settings
@@ -39,18 +39,26 @@ def list_cases(as_json: Json = False) -> None:
     output.set_json(as_json)
     with wiring.outbox(wiring.start()) as outbox:
         cases = outbox.list()
+        lost = {case.case_id for case in outbox.lost()}
     if as_json:
         output.write_json(
             {
                 "cases": [
-                    {"case_id": case.case_id, "state": str(case.state), "objects": case.objects, "size": case.size}
+                    {
+                        "case_id": case.case_id,
+                        "state": str(case.state),
+                        "objects": case.objects,
+                        "size": case.size,
+                        "package_lost": case.case_id in lost,
+                    }
                     for case in cases
                 ]
             }
         )
         return
     for case in cases:
-        output.write(f"{case.case_id}  {case.state:<10} {case.objects:>6} images  {case.created}")
+        gone = "  its package is gone: submit the same images again" if case.case_id in lost else ""
+        output.write(f"{case.case_id}  {case.state:<10} {case.objects:>6} images  {case.created}{gone}")
     if not cases:
         output.write("The outbox is empty.")
 
@@ -79,7 +87,8 @@ def send(
             failed = _round(settings, pace, outbox, emit, output.write)
             if failed is None:
                 output.write("Nothing is waiting to be sent.")
-            elif failed:
+            failed = [*(failed or ()), *_lost(outbox)]
+            if failed:
                 worst = gravest(error.exit_code for error in failed)
                 raise next(error for error in failed if error.exit_code is worst)
             return
@@ -94,9 +103,26 @@ def send(
         while True:
             try:
                 _round(settings, pace, outbox, emit, tell_once)
+                for error in _lost(outbox):
+                    tell_once(f"{error.message} {error.hint}")
             except NotDeliveredError as busy:
                 tell_once(busy.message)
             time.sleep(every)
+
+
+def _lost(outbox: Outbox) -> list[HeldError]:
+    """Return a fault for the cases whose package has gone from the disk: nothing can be sent, and somebody must know."""
+    from bsti_submit.errors import HeldError
+
+    cases = outbox.lost()
+    if not cases:
+        return []
+    return [
+        HeldError(
+            f"The packages of these cases have gone from the disk: {', '.join(case.case_id for case in cases)}.",
+            hint="Submit the same images again, and each keeps its id; or remove it: bsti-submit outbox drop CASE.",
+        )
+    ]
 
 
 def _round(
@@ -190,6 +216,43 @@ def drop(case: CaseId) -> None:
     """Remove a case that was not delivered, with its package."""
     from bsti_submit.cli import output, wiring
 
-    with wiring.outbox(wiring.start()) as outbox:
-        outbox.drop(outbox.get(case).case_id)
+    settings = wiring.start()
+    with wiring.outbox(settings) as outbox:
+
+        def last_check(found: OutboxCase) -> None:
+            if found.destination == "registry" and outbox.was_sent(found.case_id):
+                _require_not_there(settings, found)
+
+        outbox.drop(case, last_check)
     output.write("The case was removed from this machine.")
+
+
+def _require_not_there(settings: Settings, case: OutboxCase) -> None:
+    """See that a case whose sending began did not arrive, and have its upload ended: nobody could take it back once it is forgotten here.
+
+    Raises
+    ------
+    InputError
+        If it did.
+    NotDeliveredError
+        If the registry cannot be asked.
+    """
+    from bsti_submit.cli import wiring
+    from bsti_submit.errors import InputError, NotDeliveredError
+
+    try:
+        with wiring.registry(settings) as destination:
+            there = destination.status(case.case_id)
+            if there is not None and there.state not in {"draft", "uploading", "withdrawn"}:
+                raise InputError(
+                    "That case has arrived at the registry, so it is not dropped.",
+                    hint="To have its receipt: bsti-submit outbox send. "
+                    f"To take it back: bsti-submit withdraw {case.case_id} --reason CODE",
+                )
+            if case.upload_url:
+                destination.abandon(case.upload_url)
+    except NotDeliveredError as fault:
+        raise NotDeliveredError(
+            f"{fault.message} Sending this case had begun, so it may be there, and it is kept.",
+            hint="Give the same command again when the registry is reached.",
+        ) from None

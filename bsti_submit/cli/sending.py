@@ -41,13 +41,20 @@ class RowSender:
     """
 
     def __init__(
-        self, settings: Settings, outbox: Outbox, attestation: Mapping[str, object], to: str, manifest_sha256: str
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        attestation: Mapping[str, object],
+        to: str,
+        manifest_sha256: str,
+        pace: wiring.Pace,
     ) -> None:
         self._settings = settings
         self._outbox = outbox
         self._attestation = attestation
         self._to = to
         self._manifest_sha256 = manifest_sha256
+        self._pace = pace
         self._opened = ExitStack()
         self._current: Destination | None = None
         self._registry = ""
@@ -85,7 +92,8 @@ class RowSender:
         attesting.check(self._attestation, covered)
 
     def deliver(self, report: RowReport, emit: Callable[[Event], None]) -> RowReport:
-        """Release and deliver the case of a prepared row."""
+        """Release and deliver the case of a prepared row, in the hours of sending."""
+        self._pace.wait()
         try:
             receipt = self._delivered(report.case_id, emit)
         except NotDeliveredError as error:
@@ -143,7 +151,7 @@ class RowSender:
 
     def _destination(self) -> Destination:
         if self._current is None:
-            self._current = self._opened.enter_context(wiring.destination(self._settings, self._to))
+            self._current = self._opened.enter_context(wiring.destination(self._settings, self._to, self._pace))
         return self._current
 
     def _identity(self) -> str:

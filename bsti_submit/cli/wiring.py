@@ -272,6 +272,14 @@ class Pace:
             found["before_piece"] = Window.parse(self.only_between).wait
         return found
 
+    def is_open(self) -> bool:
+        """Whether it is an hour of sending."""
+        from datetime import datetime
+
+        from bsti_submit.transport.pace import Window
+
+        return not self.only_between or Window.parse(self.only_between).is_open(datetime.now().time())  # noqa: DTZ005 - the wall clock
+
     def wait(self) -> None:
         """Wait for the hours of sending, before anything is locked or connected."""
         if self.only_between:
@@ -296,6 +304,7 @@ def registry(settings: Settings | None = None, pace: Pace | None = None) -> Regi
     return RegistryDestination(
         Connection(address, token, settings.ca_bundle),
         Pins(make_home(settings.home)),
+        give_up=settings.give_up_after,
         on_first_contact=lambda: say("First contact with this registry: its signing key is now pinned."),
         **(pace or Pace()).options(),
     )

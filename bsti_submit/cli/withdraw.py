@@ -66,7 +66,7 @@ def withdraw(
         kept = _only(wiring.recognised(settings, source, outbox)) if source is not None else outbox.get(case or "")
         with outbox.holding(kept.case_id):
             kept = outbox.get(kept.case_id)
-            _require_withdrawable(kept)
+            _require_withdrawable(kept, began=outbox.was_sent(kept.case_id))
             try:
                 with wiring.registry(settings) as destination:
                     receipt, purge_by = destination.withdraw(kept.case_id, reason, urgent=phi)
@@ -105,11 +105,11 @@ def _only(cases: tuple[OutboxCase, ...]) -> OutboxCase:
     return delivered[0]
 
 
-def _require_withdrawable(case: OutboxCase) -> None:
+def _require_withdrawable(case: OutboxCase, *, began: bool) -> None:
     from bsti_submit.errors import InputError
     from bsti_submit.outbox import State
 
-    if case.state not in {State.DELIVERED, State.WITHDRAWN, State.SENDING}:
+    if case.state not in {State.DELIVERED, State.WITHDRAWN} and not began:
         raise InputError(
             "That case was not delivered, so there is nothing to take back.",
             hint=f"Remove it from this machine with: bsti-submit outbox drop {case.case_id}",

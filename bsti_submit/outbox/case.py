@@ -64,6 +64,7 @@ class OutboxCase:
     receipt: bytes = field(repr=False)
     origin: Origin = field(repr=False)
     created: str
+    revision: int = field(repr=False)
     path: Path = field(repr=False)
 
     def record(self) -> dict[str, object]:

@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS cases (
   receipt BLOB NOT NULL DEFAULT x'',
   created TEXT NOT NULL,
   registry TEXT NOT NULL DEFAULT '',
-  origin TEXT NOT NULL DEFAULT ''
+  origin TEXT NOT NULL DEFAULT '',
+  revision INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_study_set ON cases (study_set);
 CREATE TABLE IF NOT EXISTS events (
@@ -51,8 +52,12 @@ CREATE TABLE IF NOT EXISTS drafts (study_set TEXT PRIMARY KEY, answers BLOB NOT 
 """
 
 
-_ADDED: Final = ("registry", "origin")
-"""Columns of `cases` that version 1 did not have."""
+_ADDED: Final = {
+    "registry": "TEXT NOT NULL DEFAULT ''",
+    "origin": "TEXT NOT NULL DEFAULT ''",
+    "revision": "INTEGER NOT NULL DEFAULT 0",
+}
+"""Columns of `cases` that earlier versions did not have."""
 
 
 class DamagedError(Exception):
@@ -104,9 +109,9 @@ def _require_sound(database: sqlite3.Connection) -> None:
 def _complete(database: sqlite3.Connection) -> None:
     """Bring the table of an earlier version up to date."""
     known = {str(row[1]) for row in database.execute("PRAGMA table_info(cases)")}
-    for name in _ADDED:
+    for name, kind in _ADDED.items():
         if name not in known:
-            database.execute(f"ALTER TABLE cases ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+            database.execute(f"ALTER TABLE cases ADD COLUMN {name} {kind}")
 
 
 def _meaning(fault: sqlite3.Error) -> BstiError | DamagedError:

@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 NETWORK_FILE_SYSTEMS: Final = frozenset(
-    (
-        *(
-            "nfs",
-            "nfs4",
-            "cifs",
-            "smb",
-            "smb2",
-            "smb3",
-            "smbfs",
-            "ncpfs",
-            "afs",
-            "9p",
-            "ceph",
-            "glusterfs",
-            "lustre",
-        ),
-        *(
-            "webdav",
-            "davfs",
-            "fuse.davfs2",
-            "fuse.sshfs",
-            "fuse.glusterfs",
-            "fuse.rclone",
-            "fuse.s3fs",
-            "beegfs",
-        ),
-    )
+    """
+    nfs nfs4 cifs smb smb2 smb3 smbfs smbnetfs ncpfs afs afpfs coda 9p ceph glusterfs lustre beegfs gpfs gfs gfs2 ocfs2 orangefs pvfs2
+    acfs davfs webdav sshfs davfs2 rclone s3fs gcsfuse juicefs curlftpfs gvfsd-fuse ceph-fuse vboxsf vmhgfs vmhgfs-fuse prl_fs virtiofs
+    """.split()
 )
+"""Kinds that other machines may write to as well, the shared folders of a virtual machine among them; ``fuse.`` before them left out."""
 _DRIVE_REMOTE: Final = 4
+_PATIENCE: Final = 10.0
 
 
 def is_network_share(folder: Path) -> bool:
@@ -55,10 +35,23 @@ def is_network_share(folder: Path) -> bool:
             return True
         return int(ctypes.windll.kernel32.GetDriveTypeW(f"{whole.drive}\\")) == _DRIVE_REMOTE
     try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", errors="surrogateescape")
-    except OSError:
+        mounts = _mounts()
+    except (OSError, subprocess.SubprocessError):
         return False
-    return file_system(mounts, str(whole)) in NETWORK_FILE_SYSTEMS
+    return file_system(mounts, str(whole)).removeprefix("fuse.") in NETWORK_FILE_SYSTEMS
+
+
+def _mounts() -> str:
+    if sys.platform == "darwin":
+        told = subprocess.run(["/sbin/mount"], capture_output=True, check=True, timeout=_PATIENCE).stdout
+        return of_mount_command(told.decode("utf-8", errors="surrogateescape"))
+    return Path("/proc/self/mounts").read_text("utf-8", errors="surrogateescape")
+
+
+def of_mount_command(told: str) -> str:
+    """Return what ``mount`` says on macOS (``//host/share on /Volumes/share (smbfs, nodev)``) in the form of ``/proc/self/mounts``."""
+    found = re.findall(r"^.* on (/.*) \(([a-z0-9_]+)[,)]", told, re.MULTILINE)
+    return "\n".join("- " + point.replace("\\", "\\134").replace(" ", "\\040") + f" {kind}" for point, kind in found)
 
 
 def file_system(mounts: str, folder: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.audit import fitting
+from bsti_submit.errors import NotDeliveredError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
 
     from bsti_submit.audit import AuditLog
@@ -51,7 +52,7 @@ class Journal:
     def __init__(self, database: sqlite3.Connection, log: AuditLog) -> None:
         self._database = database
         self._log = log
-        self._first = True
+        self._unsure = True
 
     def catch_up(self) -> None:
         """Write what is not written yet.
@@ -64,22 +65,39 @@ class Journal:
             If the database cannot be.
         """
         if not self._waiting():
-            self._first = False
+            self._unsure = False
             return
         self._database.execute("BEGIN IMMEDIATE")
+        # A process before this one may have died between a line and the note that it is written; on a full disk, so may
+        # either of the two have failed in this one.
+        unsure, self._unsure = self._unsure, True
         try:
             generation, _ = self._state()
-            # Only a process before this one can have died between a line and the note that it is written.
-            known = self._in_log(generation) if self._first else frozenset()
+            known = self._in_log(generation) if unsure else frozenset()
             for number, case_id, at, what in self._waiting():
                 source = f"{generation}.{number}"
                 if source not in known:
                     self._log.append(_event(what), at, **fitting(self._members(case_id, what)), source=source)
                 self._database.execute("UPDATE journal SET written = ?", (number,))
-            self._first = False
-        finally:
-            # What was written stays noted, even if a later line failed.
+        except BaseException:
+            self._commit()  # what was written stays noted, even if a later line failed
+            raise
+        self._commit()
+        self._unsure = False
+
+    def begin_anew(self) -> None:
+        """Go on under another name after the database lost events: the numbers that come now were given before."""
+        self._database.execute(
+            "UPDATE journal SET generation = lower(hex(randomblob(6))), written = (SELECT coalesce(max(number), 0) FROM events)"
+        )
+
+    def _commit(self) -> None:
+        try:
             self._database.execute("COMMIT")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            raise
 
     def _state(self) -> tuple[str, int]:
         generation, written = self._database.execute("SELECT generation, written FROM journal").fetchone()
@@ -92,7 +110,10 @@ class Journal:
         return self._database.execute(query).fetchall()
 
     def _in_log(self, generation: str) -> frozenset[str]:
-        sources = (str(line.get("source", "")) for line in self._log.lines())
+        try:
+            sources = {str(line.get("source", "")) for line in self._log.lines()}
+        except OSError:
+            raise NotDeliveredError("The audit log cannot be read.", hint="Check BSTI_HOME.") from None
         return frozenset(source for source in sources if source.startswith(f"{generation}."))
 
     def _members(self, case_id: str, what: str) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """One small file for each case beside the database, from which a damaged database is built again.
 
-Without it a lost database would forget what was delivered, and the same studies would be sent a second time.
+Without it a database that is lost, or has lost its newest changes, would forget what was delivered, and the same studies
+would be sent a second time.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Record:
     created: str
     registry: str
     origin: str
+    revision: int
+    """Counts a case's changes: a database that knows of fewer has lost some."""
     receipts: tuple[bytes, ...]
 
 
@@ -77,7 +80,7 @@ class Records:
         """
         document: dict[str, object] = {name: getattr(case, name) for name in _PLAIN}
         document |= {name: getattr(case, name).decode("utf-8") for name in _TEXTS}
-        document |= {"registry": case.registry, "origin": case.origin.text()}
+        document |= {"registry": case.registry, "origin": case.origin.text(), "revision": case.revision}
         document |= {"state": str(case.state), "receipts": [receipt.decode("utf-8") for receipt in receipts]}
         data = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         write_whole(self._folder / f"{case.case_id}.json", data.encode())
@@ -101,6 +104,7 @@ class Records:
                         registry=str(document.get("registry", "")),
                         origin=str(document.get("origin", "")),
                         receipts=tuple(receipt.encode() for receipt in document["receipts"]),
+                        revision=int(document.get("revision", 0)),
                         **{name: document[name] for name in _PLAIN},
                         **{name: document[name].encode() for name in _TEXTS},
                     )

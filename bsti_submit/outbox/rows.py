@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
     from bsti_submit.audit import AuditLog
 
+SENDING: Final = "sending"
+DROPPED: Final = "dropped"
+LOST: Final = "package lost; to be built again"
 FULL: Final = "Is the disk full, or read-only? Free some space, then give the same command again."
 
 
@@ -79,6 +81,20 @@ class Rows:
         rows = self._rows("SELECT at, what FROM events WHERE case_id = ? ORDER BY number", (case_id,))
         return tuple((str(at), str(what)) for at, what in rows)
 
+    def was_sent(self, case_id: str) -> bool:
+        """Whether sending it ever began, so that its destination may have it, whatever is known here."""
+        return any(what == SENDING for _, what in self.events(case_id))
+
+    def lost(self) -> tuple[OutboxCase, ...]:
+        """Return the cases whose package has gone from the disk, and that were not built again yet."""
+        return tuple(
+            case for case in self.list() if case.state is State.DRAFT and self._last_event(case.case_id) == LOST
+        )
+
+    def _last_event(self, case_id: str) -> str:
+        told = self.events(case_id)
+        return told[-1][1] if told else ""
+
     def receipts(self, case_id: str) -> tuple[bytes, ...]:
         """Return every receipt of a case: of its submission, amendments and withdrawal, in order."""
         rows = self._rows("SELECT document FROM receipts WHERE case_id = ? ORDER BY number", (case_id,))
@@ -116,7 +132,8 @@ class Rows:
     def _select(self, where: str, values: tuple[str, ...]) -> tuple[OutboxCase, ...]:
         columns = (
             "number, case_id, study_set, state, destination, package_sha256, manifest_sha256, size, objects,"
-            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created, registry, origin"
+            " case_json, clinical_json, attestation, contributor, upload_url, receipt, created, registry, origin,"
+            " revision"
         )
         query = f"SELECT {columns} FROM cases {where}"  # noqa: S608 - texts of ours
         found = []
@@ -131,7 +148,7 @@ class Rows:
         assignments = ", ".join(f"{name} = ?" for name in values)
         with self._transaction():
             done = self._database.execute(
-                f"UPDATE cases SET {assignments} WHERE case_id = ?",  # noqa: S608 - names of ours
+                f"UPDATE cases SET {assignments}, revision = revision + 1 WHERE case_id = ?",  # noqa: S608 - names of ours
                 (*(value if isinstance(value, bytes) else str(value) for value in values.values()), case_id),
             )
             if done.rowcount != 1:
@@ -169,20 +186,21 @@ class Rows:
 
 
 def restore(database: sqlite3.Connection, record: Record) -> None:
-    """Write a case again that a damaged database lost."""
-    names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
-    values = [str(value) if isinstance(value, State) else value for value in astuple(record)[:-1]]
-    with suppress(sqlite3.IntegrityError):
-        statement = f"INSERT INTO cases ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
-        database.execute(statement, values)
-        for receipt in record.receipts:
-            database.execute(
-                "INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt)
-            )
-        database.execute(
-            "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')",
-            (record.case_id, now()),
-        )
+    """Write a case again as its file has it: one that a damaged database lost, or of which it lost the newest changes."""
+    values = {name: getattr(record, name) for name in COLUMNS} | {"state": str(record.state), "upload_url": ""}
+    taken = database.execute(
+        "SELECT 1 FROM cases WHERE number = ? AND case_id != ?", (record.number, record.case_id)
+    ).fetchone()
+    if taken:
+        values["number"] = None  # the next free one
+    database.execute("DELETE FROM cases WHERE case_id = ?", (record.case_id,))
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    database.execute(f"INSERT INTO cases ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
+    for receipt in record.receipts:
+        database.execute("INSERT OR IGNORE INTO receipts (case_id, document) VALUES (?, ?)", (record.case_id, receipt))
+    database.execute(
+        "INSERT INTO events (case_id, at, what) VALUES (?, ?, 'rebuilt from its record')", (record.case_id, now())
+    )
 
 
 def no_case() -> InputError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import CASE_RECORD, CLINICAL_RECORD, LARGEST_RECORD, PackageReader, file_sha256
@@ -23,14 +23,16 @@ from bsti_submit.outbox.disk import is_network_share, sync_folder
 from bsti_submit.outbox.locks import Locks
 from bsti_submit.outbox.origin import Origin
 from bsti_submit.outbox.records import Records
-from bsti_submit.outbox.rows import FULL, Rows, no_case, now, restore
+from bsti_submit.outbox.rows import DROPPED, FULL, LOST, SENDING, Rows, no_case, now, restore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     from bsti_submit.bundle import Package
+    from bsti_submit.outbox.records import Record
 
 
 class Outbox(Rows):
@@ -55,12 +57,13 @@ class Outbox(Rows):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:
             raise SettingsError("The outbox cannot be made in the home folder.", hint=LOCAL) from None
-        if is_network_share(self._folder):
+        if any(is_network_share(folder) for folder in (self._folder, *folders)):
             raise SettingsError("The home folder is on a network share, where a crash could lose a case.", hint=LOCAL)
         with self._locks.alone():
             database = self._open(self._folder / "outbox.sqlite")
             super().__init__(database, self._folder / "packages", AuditLog(home / "audit"))
             try:
+                self._reconcile()
                 self._recover()
                 self._tell()
             except (OSError, sqlite3.Error):
@@ -77,19 +80,48 @@ class Outbox(Rows):
 
     # -- opening, recovering, rebuilding -----------------------------------------------------------
 
-    def _open(self, path: Path) -> sqlite3.Connection:
-        if path.exists():
-            try:
-                return connected(path)
-            except DamagedError:
-                put_aside(path)
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
         try:
-            database = connected(path)
+            return connected(path)
+        except DamagedError:
+            put_aside(path)
+        try:
+            return connected(path)
         except DamagedError:
             raise SettingsError("The outbox cannot be opened.", hint=LOCAL) from None
-        for record in self._records.all():
-            restore(database, record)
-        return database
+
+    def _reconcile(self) -> None:
+        """Have database and records say the same.
+
+        The database may be new, or have lost its newest changes with its write-ahead log; a record may have been lost, or not
+        written while the disk was full.
+        """
+        records = tuple(self._records.all())
+        # Read after them: another process may be at work, and it writes the database first.
+        known = {case.case_id: case.revision for case in self.list()}
+        behind = []
+        for record in records:
+            if known.get(record.case_id, -1) >= record.revision:
+                continue
+            if record.case_id not in known and self._last_event(record.case_id) == DROPPED:
+                self._records.forget(record.case_id)
+            else:
+                behind.append(record)
+        if behind:
+            self._restore(behind)
+        kept = {record.case_id: record.revision for record in records}
+        for case in self.list():
+            if case.state not in {State.DRAFT, State.SENDING} and kept.get(case.case_id, -1) < case.revision:
+                self._keep(case.case_id)
+
+    def _restore(self, records: Sequence[Record]) -> None:
+        self._journal.catch_up()
+        with self._transaction():
+            self._journal.begin_anew()
+            for record in records:
+                restore(self._database, record)
+            self._told = True
 
     def _recover(self) -> None:
         """Finish or undo what a crash left half done. One process does it at a time, and none moves then."""
@@ -100,8 +132,8 @@ class Outbox(Rows):
             elif case.state in HAS_PACKAGE and (staged.exists() or not case.path.exists()):
                 if _is_package(staged, case):
                     self._move_in(staged, case.path)
-                elif not case.path.exists():
-                    self._set(case.case_id, "package lost; to be built again", state=State.DRAFT, package_sha256="")
+                elif not case.path.exists() and self._is_unchanged(case):
+                    self._set(case.case_id, LOST, state=State.DRAFT, package_sha256="")
         known = {case.path.name for case in self.list() if case.state is not State.DRAFT}
         for path in self._packages.glob("*.zip"):
             if path.name not in known:
@@ -109,9 +141,13 @@ class Outbox(Rows):
         for path in self._staging.iterdir():
             self._clear(path)
 
+    def _is_unchanged(self, case: OutboxCase) -> bool:
+        """Whether a case is as it was read; a sender writes down that it is delivered, then removes the package."""
+        return [found.revision for found in self._select("WHERE case_id = ?", (case.case_id,))] == [case.revision]
+
     def _adopt(self, path: Path) -> None:
         """Take in a package that no row names, as after a restored database; or finish a drop."""
-        if (last := self.events(path.stem)) and last[-1][1] == _DROPPED:
+        if self._last_event(path.stem) == DROPPED:
             _remove(path)
             return
         try:
@@ -141,7 +177,7 @@ class Outbox(Rows):
             )
             self._database.execute(
                 "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?, objects = ?,"
-                " case_json = ?, clinical_json = ? WHERE case_id = ?",
+                " case_json = ?, clinical_json = ?, revision = revision + 1 WHERE case_id = ?",
                 found,
             )
             self._event(path.stem, "rebuilt from its package; to be approved again")
@@ -238,7 +274,7 @@ class Outbox(Rows):
                     done = self._database.execute(
                         "UPDATE cases SET state = ?, package_sha256 = ?, manifest_sha256 = ?, size = ?,"
                         " objects = ?, case_json = ?, clinical_json = ?, contributor = ?, origin = ?,"
-                        " attestation = x'', upload_url = ''"
+                        " attestation = x'', upload_url = '', revision = revision + 1"
                         " WHERE case_id = ? AND state IN ('draft', 'packaged')",
                         (
                             State.PACKAGED,
@@ -323,7 +359,7 @@ class Outbox(Rows):
             If it cannot be written down, in the outbox or in the audit log.
         """
         self.require_released(self.get(case_id))
-        self._set(case_id, "sending", state=State.SENDING)
+        self._set(case_id, SENDING, state=State.SENDING)
         try:
             self._journal.catch_up()  # what cannot be logged is not sent
         except sqlite3.Error:
@@ -382,8 +418,13 @@ class Outbox(Rows):
         self._set(case_id, "amended", receipt, clinical_json=clinical_json, receipt=receipt)
         self._keep(case_id)
 
-    def drop(self, case_id: str) -> None:
+    def drop(self, case_id: str, last_check: Callable[[OutboxCase], None] = lambda _case: None) -> None:
         """Remove a case that was not delivered, with its package.
+
+        Parameters
+        ----------
+        last_check
+            Raises where it may not go: its destination may have it though nobody here knows.
 
         Raises
         ------
@@ -397,10 +438,13 @@ class Outbox(Rows):
             if case.state not in {*UNDELIVERED, State.REFUSED}:
                 raise InputError(
                     f"That case is {case.state}, so it is not dropped.",
-                    hint=f"Take it back with: bsti-submit withdraw {case_id}",
+                    hint=f"Take it back with: bsti-submit withdraw {case_id} --reason CODE"
+                    if case.state is State.DELIVERED
+                    else "",
                 )
+            last_check(case)
             with self._transaction():
-                self._event(case.case_id, _DROPPED)
+                self._event(case.case_id, DROPPED)
                 self._database.execute("DELETE FROM cases WHERE case_id = ?", (case.case_id,))
             self._records.forget(case.case_id)
             _remove(case.path)
@@ -409,9 +453,6 @@ class Outbox(Rows):
         """Write the file from which the database could be built again; the database is written already."""
         with suppress(OSError):
             self._records.keep(self.get(case_id), self.receipts(case_id))
-
-
-_DROPPED: Final = "dropped"
 
 
 def _require_tied(attestation: bytes, case: OutboxCase) -> None:

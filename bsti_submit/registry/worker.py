@@ -46,10 +46,7 @@ class Worker:
 
     def start(self) -> None:
         """Take up what was left, and begin."""
-        with self._store.reading() as db:
-            rows = db.execute("SELECT id FROM cases WHERE state IN ('received', 'validating') ORDER BY seq").fetchall()
-        for row in rows:
-            self.validate(row["id"])
+        self._take_up()
         self._thread.start()
 
     def stop(self) -> None:
@@ -65,6 +62,13 @@ class Worker:
         """Have abandoned bytes removed soon."""
         self._queue.put("")
 
+    def _take_up(self) -> None:
+        """Have every case re-checked that was not: the process died at it, or the disk was full."""
+        with self._store.reading() as db:
+            rows = db.execute("SELECT id FROM cases WHERE state IN ('received', 'validating') ORDER BY seq").fetchall()
+        for row in rows:
+            self.validate(row["id"])
+
     def _run(self) -> None:
         self._guarded(self._sweep)
         while True:
@@ -72,6 +76,7 @@ class Worker:
                 case_id = self._queue.get(timeout=self._settings.sweep_seconds)
             except queue.Empty:
                 self._guarded(self._sweep)
+                self._guarded(self._take_up)
                 continue
             if case_id is None:
                 return

@@ -26,6 +26,7 @@ import truststore
 from bsti_submit import __version__
 from bsti_submit.errors import NotDeliveredError, SettingsError
 from bsti_submit.transport.answers import Answer, TransientError, plain
+from bsti_submit.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +63,7 @@ class Connection:
     ca_bundle
         Further certificate authorities, added to the system's own.
     read_seconds
-        How long an answer may take.
+        How long an answer may take, from the end of the request to its own last byte.
     """
 
     url: str
@@ -70,6 +71,7 @@ class Connection:
     ca_bundle: Path | None = None
     read_seconds: float = READ_SECONDS
     _client: httpx.Client | None = field(default=None, repr=False, init=False)
+    _deadline: Deadline = field(default_factory=lambda: Deadline(READ_SECONDS), repr=False, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +97,7 @@ class Connection:
         body: Callable[[], Iterator[Buffer]] | None = None,
         length: int = 0,
         signed_in: bool = True,
+        seconds: float | None = None,
     ) -> Answer:
         """Send one request and read its answer, whatever its status.
 
@@ -108,6 +111,8 @@ class Connection:
             A JSON body.
         body
             Makes the body afresh, of ``length`` bytes.
+        seconds
+            How long the answer may take, where that is less than usual.
 
         Raises
         ------
@@ -130,7 +135,8 @@ class Connection:
 
         def once() -> Answer:
             stream = (bytes(block) for block in body()) if body is not None else content
-            return self._once(method, url, sent | ({"Authorization": f"Bearer {token}"} if token else {}), stream)
+            bearer = {"Authorization": f"Bearer {token}"} if token else {}
+            return self._once(method, url, sent | bearer, stream, seconds)
 
         answer = once()
         for _ in range(DAMAGED_TRIALS if body is None else 0):
@@ -154,7 +160,12 @@ class Connection:
         return token
 
     def _once(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | Iterator[bytes] | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | Iterator[bytes] | None,
+        seconds: float | None,
     ) -> Answer:
         sent = {
             **headers,
@@ -163,8 +174,12 @@ class Connection:
             "X-Request-Id": uuid.uuid4().hex,
         }
         client = self._opened()
+        self._deadline.seconds = self.read_seconds if seconds is None else seconds
         try:
-            with client.stream(method, url, headers=sent, content=content) as response:
+            with (
+                self._deadline as deadline,
+                client.stream(method, url, headers=sent, content=content, extensions={"trace": deadline}) as response,
+            ):
                 data = _read(response)
                 told = _SHA256.search(response.headers.get("content-digest", ""))
                 return Answer(

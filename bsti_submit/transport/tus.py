@@ -221,9 +221,14 @@ class Upload:
         moved = answer.number("upload-offset")
         if answer.is_done and moved is not None and moved <= self.size:
             return moved
-        if answer.is_done:
+        if not answer.is_done:
+            return self._unwelcome(answer, url)
+        found = self._offset(
+            url
+        )  # it says yes and nothing that can be: a proxy may have stripped it, or have made it up
+        if found == offset:
             raise _no_tus()
-        return self._unwelcome(answer, url)
+        return found
 
     def _piece_headers(self, offset: int, length: int) -> dict[str, str]:
         headers = {

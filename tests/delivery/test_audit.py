@@ -47,6 +47,19 @@ def test_any_changed_byte_is_found_with_its_line(log):
         assert checked.line in {line, line + 1}, at
 
 
+def test_any_changed_byte_of_the_end_is_found(log):
+    """The number of the line before was once taken with the digest of the last one."""
+    data = log._head.read_bytes()
+    for at in range(len(data)):
+        for change in (1, 2, 4, 32):
+            changed = bytearray(data)
+            changed[at] ^= change
+            log._head.write_bytes(changed)
+            assert not log.verify().is_whole, (at, change)
+    log._head.write_bytes(data[:-1])
+    assert not log.verify().is_whole
+
+
 @pytest.mark.parametrize("cut", [0, 1, 2], ids=["first", "middle", "last"])
 def test_a_line_taken_out_is_found(log, cut):
     lines = log.path.read_bytes().splitlines(keepends=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -16,13 +17,16 @@ import pytest
 from bsti_submit.audit import AuditLog
 from bsti_submit.outbox import Outbox, State
 from bsti_submit.sample import find_markers, make_sample
+from tests.delivery.cases import put_in
+from tests.delivery.faulty import ca_file
 from tests.delivery.hospital import CHUNK, Hospital
-from tests.support.package import write_profile
+from tests.delivery.line import Fault, line_before
+from tests.support.package import CLINICAL, instance, write_profile
 from tests.support.registry import running_registry
 from tests.support.site import clinical, completed
 
 pytestmark = pytest.mark.server
-NOWHERE = {"BSTI_REGISTRY": "https://127.0.0.1:9"}
+NOWHERE = {"BSTI_REGISTRY": "https://127.0.0.1:9", "BSTI_GIVE_UP_AFTER": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -267,9 +271,7 @@ def test_a_case_is_taken_back_by_its_images(own):
 
 
 def test_a_withdrawal_that_does_not_arrive_says_so_and_what_to_do(own):
-    done = own.hospital.run(
-        *("withdraw", own.case_id, "--reason", "identifier-found", "--phi"), BSTI_REGISTRY="https://127.0.0.1:9"
-    )
+    done = own.hospital.run(*("withdraw", own.case_id, "--reason", "identifier-found", "--phi"), **NOWHERE)
     assert done.returncode in {5, 7}, done.stderr
     assert b"NOT withdrawn" in done.stderr
     assert b"72 hours" in done.stderr
@@ -334,6 +336,117 @@ def test_a_case_is_shown_and_dropped(hospital):
     assert hospital.run("outbox", "show", case_id).returncode == 2
     assert hospital.run("outbox", "send").stdout == b"Nothing is waiting to be sent.\n"
     assert hospital.at_registry() == []
+
+
+def test_a_case_that_arrived_though_the_receipt_was_lost_is_not_forgotten(hospital, registry):
+    """Dropped here and kept there, it could not be taken back by anybody."""
+    with line_before(registry.port, registry.ca_bundle) as line:
+        away = {"BSTI_REGISTRY": line.url, "BSTI_CA_BUNDLE": str(ca_file(hospital.home))}
+        line.faults += [Fault("close", "answer head", "submission", at=0.0) for _ in range(30)]
+        case_id = hospital.approved(20, images=1)
+        with Outbox(hospital.home) as outbox:
+            case = outbox.get(case_id)
+            outbox.approve(case_id, case.attestation, "registry", line.url)
+        slow = hospital.start("outbox", "send", **away)
+        registry.wait_for(lambda: [case for case in hospital.at_registry() if case["received"]], 60)
+        slow.kill()
+        slow.communicate()
+        line.faults.clear()
+        arrived = hospital.run("outbox", "drop", case_id, **away)
+        assert arrived.returncode == 2
+        assert b"has arrived" in arrived.stderr
+    unreached = hospital.run("outbox", "drop", case_id, **NOWHERE)
+    assert unreached.returncode == 5
+    assert b"it is kept" in unreached.stderr
+    assert hospital.result("outbox", "show", case_id)["state"] == "sending"
+    assert hospital.run("withdraw", case_id, "--reason", "duplicate").returncode == 0
+    assert [case["state"] for case in hospital.at_registry()] == ["withdrawn"]
+
+
+def test_an_upload_that_was_begun_is_ended_where_the_case_is_dropped(hospital, registry):
+    case_id = hospital.approved(21, images=8)
+    before = set((registry.data / "packages").iterdir())
+    slow = hospital.start("outbox", "send", "--limit-rate", "40k")
+    registry.wait_for(lambda: set((registry.data / "packages").iterdir()) - before, 90)
+    slow.kill()
+    slow.communicate()
+    assert hospital.run("outbox", "drop", case_id).returncode == 0
+    assert set((registry.data / "packages").iterdir()) == before
+    assert hospital.run("outbox", "show", case_id).returncode == 2
+
+
+def test_a_case_that_never_reached_the_registry_is_dropped_and_cannot_be_withdrawn(hospital):
+    case_id = hospital.approved(22, images=1)
+    with Outbox(hospital.home) as outbox:
+        outbox.mark_sending(case_id)
+    unknown = hospital.run("withdraw", case_id, "--reason", "duplicate")
+    assert unknown.returncode == 6, unknown.stderr
+    assert hospital.run("outbox", "drop", case_id).returncode == 0
+
+
+def test_a_package_that_has_gone_is_told_and_built_again_under_its_id(hospital):
+    case_id, other = hospital.approved(23, images=1), hospital.approved(24, images=1)
+    (hospital.home / "outbox" / "packages" / f"{case_id}.zip").unlink()
+    told = hospital.run("outbox", "send")
+    assert told.returncode == 3, told.stdout
+    assert case_id.encode() in told.stderr
+    assert b"the same images again" in told.stderr
+    assert [case["id"] for case in hospital.at_registry()] == [other]
+    assert b"its package is gone" in hospital.run("outbox", "list").stdout
+    assert hospital.approved(23, images=1) == case_id
+    assert hospital.run("outbox", "send").returncode == 0
+    assert b"gone" not in hospital.run("outbox", "list").stdout
+
+
+def test_what_the_registry_found_is_shown_for_each_image(hospital, registry):
+    def burned_in(dataset):
+        dataset.BurnedInAnnotation = "YES"
+
+    doubtful = [instance(number, change=burned_in) for number in (2, 3)]
+    with Outbox(hospital.home) as outbox:
+        case_id = put_in(outbox, [instance(1), *doubtful], url=hospital.url)
+    assert hospital.run("outbox", "send").returncode == 0
+    registry.wait_for(lambda: hospital.at_registry()[-1]["state"] == "quarantined", 60)
+    (case,) = hospital.result("status", case_id)["cases"]
+    assert case["registry"] == "quarantined"
+    expected = {f"sha256:{hashlib.sha256(data).hexdigest()}" for data in doubtful}
+    assert {finding["object"] for finding in case["findings"]} == expected
+    shown = hospital.run("status", case_id).stdout.decode()
+    for name in expected:
+        assert f"finding: {name}  burned-in-annotation: " in shown
+
+
+def test_a_case_that_the_registry_forgot_is_told_beside_the_others(hospital, registry, tmp_path):
+    first = hospital.approved(25, images=1)
+    assert hospital.run("outbox", "send").returncode == 0
+    another = Hospital(tmp_path / "another", registry, registry.url, registry.ca_bundle)
+    second = hospital.approved(26, images=1)
+    # Under another site's token the registry knows neither.
+    with Outbox(hospital.home) as outbox:
+        outbox.mark_sending(second)
+    there = {"BSTI_TOKEN_FILE": str(another.home / "token")}
+    done = hospital.run("status", "--json", **there)
+    assert done.returncode == 3, done.stderr
+    assert b"receipt" in done.stderr
+    found = {case["case_id"]: (case["here"], case["registry"]) for case in json.loads(done.stdout)["cases"]}
+    assert found == {first: ("delivered", "unknown"), second: ("sending", "unknown")}
+    amended = hospital.run("amend", first, "--clinical", _record(tmp_path), **there)
+    assert amended.returncode == 6
+    assert b"does not know" in amended.stderr
+
+
+def test_a_case_that_went_to_another_registry_is_not_asked_about_here(hospital):
+    case_id = hospital.approved(27, images=1)
+    assert hospital.run("outbox", "send").returncode == 0
+    done = hospital.run("status", case_id, **NOWHERE)
+    assert done.returncode == 0, done.stderr
+    assert f"another one, {hospital.url}".encode() in done.stdout
+
+
+def _record(folder):
+    path = folder / "record.json"
+    path.write_text(json.dumps(CLINICAL | {"crp": {"value": 12, "unit": "mg/L"}}), "utf-8")
+    return path
 
 
 def test_a_delivered_case_is_not_dropped(hospital):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,12 @@ def chunked(tmp_path_factory) -> Iterator[RunningRegistry]:
 @pytest.fixture
 def behind(tmp_path: Path, chunked: RunningRegistry) -> Iterator[Callable[[str], tuple[Hospital, Line]]]:
     """Make hospitals, each with a line of its own to the registry, whose key they have pinned."""
+    bundle = ca_file(tmp_path)
     with contextlib.ExitStack() as lines:
 
         def make(name: str) -> tuple[Hospital, Line]:
             line = lines.enter_context(line_before(chunked.port, chunked.ca_bundle))
-            hospital = Hospital(tmp_path / name, chunked, line.url, ca_file(tmp_path))
+            hospital = Hospital(tmp_path / name, chunked, line.url, bundle)
             hospital.contact()
             return hospital, line
 
@@ -130,6 +132,27 @@ def test_a_bit_that_flips_in_a_record_is_seen_and_said_again(behind, step, phase
     assert done.returncode == 0, done.stderr
     assert len(line.happened) == 2
     hospital.assert_there_once(case_id)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+@pytest.mark.parametrize("room", [0, 150, *(pytest.param(room, marks=pytest.mark.nightly) for room in (5, 40, 400))])
+def test_a_registry_whose_disk_is_full_is_busy_and_goes_on_once_there_is_room(tmp_path, room):
+    """No file of it may grow beyond so many kilobytes: at some point a commit or a piece fails, as on a full disk."""
+    import resource
+
+    options = ("--rate", "5000", "--burst", "5000", "--chunk", str(CHUNK))
+    with running_registry(tmp_path, *options, profiles=write_profile(tmp_path)) as registry:
+        hospital = Hospital(tmp_path / "home", registry, registry.url, registry.ca_bundle)
+        hospital.contact()
+        case_id = hospital.approved(1)
+        limits = resource.prlimit(registry.pid, resource.RLIMIT_FSIZE)
+        largest = max(path.stat().st_size for path in registry.data.glob("*.sqlite3*"))
+        resource.prlimit(registry.pid, resource.RLIMIT_FSIZE, (largest + room * 1024, limits[1]))
+        full = hospital.run("outbox", "send", BSTI_GIVE_UP_AFTER="1")
+        assert full.returncode == 5, full.stderr
+        resource.prlimit(registry.pid, resource.RLIMIT_FSIZE, limits)
+        assert hospital.run("outbox", "send").returncode == 0
+        hospital.assert_there_once(case_id)
 
 
 def seeded(behind: Callable[[str], tuple[Hospital, Line]], seeds: range, most: int) -> None:

@@ -13,7 +13,7 @@ import trustme
 from bsti_submit.errors import NotDeliveredError, SettingsError
 from bsti_submit.transport.answers import TransientError
 from bsti_submit.transport.http import Connection
-from tests.delivery.faulty import Fault, TusServer, ca_file, serving
+from tests.delivery.faulty import Fault, TusServer, ca_file, server_context, serving
 
 pytestmark = pytest.mark.server
 
@@ -122,6 +122,65 @@ def test_a_server_that_does_not_answer_is_given_up(connection, server):
     with pytest.raises(TransientError):
         connection.request("HEAD", "/files/1")
     assert time.monotonic() - start < 1.4
+
+
+class Dripping(threading.Thread):
+    """A server whose answer comes in drips for so many seconds, each well within any timeout of a single read."""
+
+    def __init__(self, begun: bytes, drip: bytes, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.begun, self.drip, self.seconds = begun, drip, seconds
+        self.socket = socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.socket.getsockname()[1]}"
+
+    def run(self) -> None:
+        near, _ = self.socket.accept()
+        with contextlib.suppress(OSError), server_context().wrap_socket(near, server_side=True) as line:
+            while b"\r\n\r\n" not in line.recv(65536):
+                pass
+            line.sendall(self.begun)
+            until = time.monotonic() + self.seconds
+            while time.monotonic() < until:
+                line.sendall(self.drip)
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("begun", "drip"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\n", b"X"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
+    ],
+    ids=["status line", "headers", "on the way", "body"],
+)
+def test_an_answer_that_only_drips_is_given_up(tmp_path, begun, drip):
+    server = Dripping(begun, drip, 6.0)
+    server.start()
+    start = time.monotonic()
+    with Connection(server.url, lambda: "token", ca_file(tmp_path), read_seconds=0.8) as connection:
+        with pytest.raises(TransientError):
+            connection.request("GET", "/")
+        assert time.monotonic() - start < 3
+    server.socket.close()
+
+
+def test_an_answer_over_a_connection_that_is_used_again_has_its_own_time(connection, server, relay, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", relay.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    connection.read_seconds = 0.6
+    for _ in range(4):
+        connection.request("HEAD", "/files/1")
+        time.sleep(0.3)
+    assert len(relay.asked) == 1
+    real = server.work
+    server.work = lambda handler, body: (time.sleep(1.5), real(handler, body))[1]
+    with pytest.raises(TransientError):
+        connection.request("HEAD", "/files/1")
 
 
 @pytest.mark.parametrize("names", [("other.example",), ("10.0.0.1",)])

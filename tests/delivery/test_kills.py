@@ -5,6 +5,7 @@ The steps are not listed by hand: a whole run is counted, and then killed at eac
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,10 +16,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import rfc8785
 
+from bsti_submit.attestation import facts, for_record
 from bsti_submit.audit import AuditLog
 from bsti_submit.outbox import Outbox
 from bsti_submit.sample import make_sample
+from bsti_submit.settings import BASES, OPT_OUTS
 from tests.delivery.faulty import ca_file
 from tests.delivery.hospital import CHUNK, Hospital
 from tests.delivery.killing import kill_at, steps
@@ -142,9 +146,11 @@ def changing(folder: Path, registry: RunningRegistry, at: int, what: str) -> int
         assert hospital.run("outbox", "send").returncode == 0
         if what == "amendment":
             record = folder / "revised.json"
-            record.write_text(json.dumps(CLINICAL | {"crp": {"value": 12, "unit": "mg/L"}}), "utf-8")
-            approval = json.loads(hospital.run("attestation", "template", "--clinical", record).stdout)
-            approval["facts"] = {name: True if value is False else value for name, value in approval["facts"].items()}
+            data = rfc8785.dumps(CLINICAL | {"crp": {"value": 12, "unit": "mg/L"}})
+            record.write_bytes(data)
+            approval = for_record(
+                hashlib.sha256(data).hexdigest(), facts(basis=BASES[0], opt_out=OPT_OUTS[0], looked_at=True)
+            )
             (folder / "approval.json").write_text(json.dumps(approval), "utf-8")
             command = ("amend", case_id, "--clinical", record, "--attestation", folder / "approval.json")
         else:

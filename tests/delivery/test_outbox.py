@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from bsti_submit.audit import AuditLog
 from bsti_submit.bundle import PackageReader
 from bsti_submit.errors import ApprovalError, InputError, NotDeliveredError, SettingsError
 from bsti_submit.outbox import Origin, Outbox, State, is_network_share
-from bsti_submit.outbox.disk import file_system
+from bsti_submit.outbox.disk import file_system, of_mount_command
+from bsti_submit.outbox.records import Records
 from tests.delivery.cases import CLINICAL, attestation, padded, put_in, write
 
 ROOT = Path(__file__).parents[2]
@@ -223,7 +226,7 @@ def test_only_the_owner_can_read_anything(home):
 # -- damage ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", ["text", "middle", "empty pages", "gone"])
+@pytest.mark.parametrize("damage", ["text", "middle", "empty pages", "emptied", "gone"])
 def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
     with Outbox(home) as outbox:
         waiting = put_in(outbox, study_set="11" * 32, ready=False)
@@ -243,6 +246,7 @@ def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
                 "text": b"not a database at all" * 100,
                 "middle": data[:4096] + b"\xff" * 8192 + data[12288:],
                 "empty pages": data[:100] + bytes(len(data) - 100),
+                "emptied": b"",
             }[damage]
         )
     with Outbox(home) as outbox:
@@ -253,8 +257,127 @@ def test_a_damaged_database_is_put_aside_and_built_again(home, damage):
         assert after[waiting].state is State.PACKAGED
         assert after[ready].state is State.READY
         put_in(outbox, study_set="44" * 32)
-    if damage != "gone":
+    if damage not in {"gone", "emptied"}:
         assert len(list((home / "outbox").glob("outbox.sqlite.damaged-*"))) >= 1
+
+
+_LOSING = """
+import os, sys
+from pathlib import Path
+from bsti_submit.outbox import Outbox
+from tests.delivery.cases import put_in
+outbox = Outbox(Path(sys.argv[1]))
+case_id = put_in(outbox)
+outbox._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+outbox.mark_sending(case_id)
+outbox.delivered(case_id, b'{"schema":"receipt/1.0","signature":{"value":"x"}}')
+outbox.amended(case_id, b'{"age":2}', b'{"schema":"receipt/1.0","kind":"amendment","signature":{"value":"y"}}')
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@pytest.mark.parametrize("log", ["zeroed", "cut", "gone"])
+def test_a_database_that_lost_its_newest_changes_is_brought_up_from_the_records(home, log):
+    """What SQLite has not yet moved out of its write-ahead log goes with the log, and the older state looks sound."""
+    subprocess.run([sys.executable, "-c", _LOSING, str(home)], cwd=ROOT, check=False)
+    path = home / "outbox" / "outbox.sqlite-wal"
+    assert path.stat().st_size > 0
+    match log:
+        case "zeroed":
+            path.write_bytes(bytes(path.stat().st_size))
+        case "cut":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+        case _:
+            path.unlink()
+    for _ in range(2):
+        with Outbox(home) as outbox:
+            (case,) = outbox.list()
+            assert (case.state, case.clinical_json) == (State.DELIVERED, b'{"age":2}')
+            assert len(outbox.receipts(case.case_id)) == 2
+            assert outbox.find(STUDIES).case_id == case.case_id
+            assert [what for _, what in outbox.events(case.case_id)].count("rebuilt from its record") == 1
+    audit = AuditLog(home / "audit")
+    assert audit.verify().is_whole
+    assert [line["event"] for line in audit.lines()][-1] == "recovered", (
+        "an event under a number used before is told too"
+    )
+
+
+def test_opening_while_another_process_delivers_restores_nothing(home, monkeypatch):
+    with Outbox(home) as sender:
+        case_id = put_in(sender)
+        sender.mark_sending(case_id)
+        sender.record_upload(case_id, "/v1/uploads/x")
+        real = Records.all
+
+        def meanwhile(records):
+            if sender.get(case_id).state is State.SENDING:
+                sender.delivered(case_id, SIGNED)
+            return real(records)
+
+        monkeypatch.setattr(Records, "all", meanwhile)
+        with Outbox(home) as outbox:
+            assert [what for _, what in outbox.events(case_id)][-1] == "delivered"
+            assert outbox.get(case_id).state is State.DELIVERED
+
+
+@pytest.mark.parametrize("what", ["delivered", "dropped"])
+def test_opening_while_another_process_is_done_with_a_case_takes_no_package_for_lost(home, monkeypatch, what):
+    """The row was read while it was sent; when the package was looked for, it was delivered and had been removed."""
+    with Outbox(home) as sender:
+        case_id = put_in(sender)
+        if what == "delivered":
+            sender.mark_sending(case_id)
+        real = Outbox._recover
+
+        def recover(outbox):
+            seen = outbox.list()
+            monkeypatch.setattr(outbox, "list", lambda: seen)
+            if what == "delivered":
+                sender.delivered(case_id, SIGNED)
+            else:
+                sender.drop(case_id)
+            real(outbox)
+
+        monkeypatch.setattr(Outbox, "_recover", recover)
+        with Outbox(home):
+            pass
+        monkeypatch.setattr(Outbox, "_recover", real)
+        with Outbox(home) as outbox:
+            assert [case.state for case in outbox.list()] == ([State.DELIVERED] if what == "delivered" else [])
+            assert outbox.lost() == ()
+
+
+def test_a_record_that_was_lost_or_could_not_be_written_is_written_again(home, monkeypatch):
+    def full(_records, _case, _receipts):
+        raise OSError(errno.ENOSPC, "")
+
+    with Outbox(home) as outbox:
+        lost, stale = put_in(outbox, study_set="11" * 32), put_in(outbox, study_set="22" * 32)
+        with monkeypatch.context() as disk:
+            disk.setattr("bsti_submit.outbox.records.Records.keep", full)
+            outbox.mark_sending(stale)
+            outbox.delivered(stale, SIGNED)
+    (home / "outbox" / "records" / f"{lost}.json").unlink()
+    with Outbox(home) as outbox:
+        before = outbox.list()
+    (home / "outbox" / "outbox.sqlite").write_bytes(b"")
+    with Outbox(home) as outbox:
+        assert outbox.list() == before
+        assert outbox.find("22" * 32).state is State.DELIVERED
+
+
+def test_a_record_of_a_case_that_was_dropped_brings_nothing_back(home):
+    with Outbox(home) as outbox:
+        case_id = put_in(outbox)
+        record = home / "outbox" / "records" / f"{case_id}.json"
+        data = record.read_bytes()
+        outbox.drop(case_id)
+        record.write_bytes(data)  # as after a crash between the two
+    with Outbox(home) as outbox:
+        assert outbox.list() == ()
+        assert not record.exists()
 
 
 def test_without_any_record_a_package_is_taken_in_and_wants_a_new_approval(home):
@@ -331,6 +454,36 @@ def test_a_full_disk_is_said_in_plain_words_and_loses_nothing(home):
         assert outbox.get(case_id).state is State.READY
 
 
+@pytest.mark.parametrize("failing", ["line", "head", "note"])
+def test_an_event_whose_line_half_failed_is_told_once(home, monkeypatch, failing):
+    """On a full disk a line may be in the log though saying so failed."""
+    real_replace, real_append = Path.replace, AuditLog.append
+    full = [True]
+
+    def replace(path, target):
+        if full[0] and path.name == "audit.part":
+            raise OSError(errno.ENOSPC, "")
+        return real_replace(path, target)
+
+    def append(log, *arguments, **members):
+        if full[0] and failing == "line":
+            raise NotDeliveredError("full")
+        real_append(log, *arguments, **members)
+        if full[0] and failing == "note":
+            raise NotDeliveredError("full")
+
+    with Outbox(home) as outbox:
+        monkeypatch.setattr(AuditLog, "append", append)
+        if failing == "head":
+            monkeypatch.setattr(Path, "replace", replace)
+        case_id = outbox.reserve(STUDIES)
+        full[0] = False
+        outbox.note(case_id, "not delivered: fault")
+    lines = list(AuditLog(home / "audit").lines())
+    assert [line["event"] for line in lines] == ["begin", "pause"]
+    assert AuditLog(home / "audit").verify().is_whole
+
+
 # -- where it lies ---------------------------------------------------------------------------------------------------
 
 MOUNTS = """\
@@ -356,6 +509,39 @@ host: /mnt/ssh fuse.sshfs rw 0 0
 )
 def test_the_file_system_of_a_folder_is_found(folder, kind):
     assert file_system(MOUNTS, folder) == kind
+
+
+MOUNT_COMMAND = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+//anna@server/our share on /Volumes/our share (smbfs, nodev, nosuid, mounted by anna)
+server:/export on /Volumes/on (old) (nfs)
+map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/System/Volumes/Data/Users/anna", "apfs"),
+        ("/Volumes/our share/home", "smbfs"),
+        ("/Volumes/on (old)/home", "nfs"),
+        ("/opt", "apfs"),
+    ],
+)
+def test_the_file_system_of_a_folder_is_found_on_macos(folder, kind):
+    assert file_system(of_mount_command(MOUNT_COMMAND), folder) == kind
+
+
+@pytest.mark.parametrize("inside", ["packages", "records", "locks", "staging"])
+def test_a_folder_inside_that_leads_to_a_share_is_refused_too(home, tmp_path_factory, monkeypatch, inside):
+    share = tmp_path_factory.mktemp("share")
+    (home / "outbox").mkdir()
+    (home / "outbox" / inside).symlink_to(share)
+    monkeypatch.setattr("bsti_submit.outbox.store.is_network_share", lambda folder: folder.resolve() == share)
+    with pytest.raises(SettingsError, match="network share"):
+        Outbox(home)
+    assert list(share.iterdir()) == []
 
 
 def test_a_network_share_is_refused_with_advice(home, monkeypatch):

@@ -145,7 +145,7 @@ def test_a_read_only_home_is_said_and_nothing_is_sent(hospital, command):
 
 
 @mounts
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuse.gvfsd-fuse", "vboxsf"])
 def test_a_home_on_a_network_share_is_refused_with_advice(hospital, tmp_path, kind):
     case_id = hospital.approved(2, images=1)
     table = tmp_path / "mounts"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ from bsti_submit.errors import HeldError, InputError, NotDeliveredError, Refused
 from bsti_submit.outbox import State
 from bsti_submit.receipt import Receipt
 from bsti_submit.transport.pins import Pins
-from bsti_submit.transport.send import send_all
+from bsti_submit.transport.send import send_all, shipment_of
 from tests.delivery.cases import padded, put_in
 from tests.delivery.conftest import Site
-from tests.delivery.faulty import Fault, Proxy, ca_file, serving
+from tests.delivery.faulty import Fault, Proxy, TusServer, ca_file, serving
 from tests.support import package as registry_side
 from tests.support.package import write_profile
 from tests.support.registry import running_registry
@@ -450,6 +451,38 @@ def test_a_receipt_that_was_changed_on_the_way_does_not_count(behind, proxy, qui
         assert_delivered_once(behind, case_id)
 
 
+@pytest.mark.parametrize("replayed", ["of another case", "of the withdrawal"])
+def test_a_receipt_that_was_signed_for_something_else_does_not_count(behind, proxy, quick, replayed):
+    """Its signature is right; what it is for is not."""
+    first = behind.put_in(study_set="11" * 32)
+    signed = behind.send(first)
+    case_id = first if replayed == "of the withdrawal" else behind.put_in([padded(7, 1000)], study_set="22" * 32)
+    if replayed == "of the withdrawal":
+        with behind.outbox() as outbox, behind.destination() as destination:
+            signed, _ = destination.withdraw(first, "duplicate", urgent=False)
+            case = outbox.get(first)
+        shipment = replace(shipment_of(case), path=case.path)
+    else:
+        with behind.outbox() as outbox:
+            shipment = shipment_of(outbox.get(case_id))
+    real = proxy.work
+
+    def work(handler, body):
+        status, headers, data = real(handler, body)
+        if "/submission" in handler.path or "/receipt" in handler.path:
+            document = dict(signed.document)
+            data = json.dumps({"receipt": document} if "/submission" in handler.path else document).encode()
+            headers = {
+                name: text for name, text in headers.items() if name.lower() not in {"content-length", "content-digest"}
+            }
+            status = 200
+        return status, headers, data
+
+    proxy.work = work
+    with behind.destination() as destination, pytest.raises(HeldError, match="something else"):
+        destination.deliver(shipment, lambda *_: None, lambda _url: None)
+
+
 def test_an_imposter_with_a_trusted_certificate_but_another_key_gets_nothing(behind, proxy):
     case_id = behind.put_in()
     behind.send(case_id)
@@ -518,6 +551,46 @@ def test_a_redirect_is_not_followed(behind, proxy):
         proxy.faults.append(Fault("PUT", answer=(status, {"Location": "https://elsewhere.example/"})))
         with pytest.raises(SettingsError, match="leads elsewhere"):
             behind.send(case_id)
+
+
+_PAGE = ({"Content-Type": "text/html"}, b"<html>please sign in</html>")
+HOSTILE = {
+    "a page": (200, *_PAGE),
+    "created": (201, *_PAGE),
+    "nothing": (204, {}, b""),
+    "an object of nothing": (200, {"Content-Type": "application/json"}, b"{}"),
+    "redirect": (307, {"Location": "{}"}, b""),
+    "redirect of a page": (302, {"Location": "{}", **_PAGE[0]}, _PAGE[1]),
+    "sign-in": (401, *_PAGE),
+    "network sign-in": (511, *_PAGE),
+}
+
+
+QUICK = {"a page", "redirect", "sign-in"}
+
+
+@pytest.mark.parametrize(
+    "answer", [pytest.param(name, marks=() if name in QUICK else pytest.mark.nightly) for name in HOSTILE]
+)
+def test_what_answers_anything_decides_nothing_and_learns_nothing(behind, proxy, quick, answer):
+    """At every step: the case stays, the next run delivers it, and nothing is sent to where a redirect points."""
+    status, headers, body = HOSTILE[answer]
+    with serving(TusServer()) as elsewhere:
+        headers = {name: value.replace("{}", f"{elsewhere.url}/v1/uploads") for name, value in headers.items()}
+        for number, (step, (method, path)) in enumerate(EVERY_STEP.items(), 1):
+            case_id = behind.put_in([padded(number, 150_000)], study_set=f"{number:064d}")
+            proxy.faults += [Fault(method, path=path, answer=(status, headers), body=body) for _ in range(40)]
+            proxy.seen.clear()
+            with pytest.raises((NotDeliveredError, SettingsError)):
+                behind.send(case_id)
+            with behind.outbox() as outbox:
+                assert outbox.get(case_id).state is State.SENDING, step
+                size = outbox.get(case_id).size
+            proxy.faults.clear()
+            behind.send(case_id)
+            assert_delivered_once(behind, case_id)
+            assert sum(len(seen.body) for seen in proxy.seen if seen.method == "PATCH") <= size + PIECE, step
+        assert elsewhere.seen == []
 
 
 def test_a_page_of_a_proxy_never_refuses_a_case(behind, proxy):

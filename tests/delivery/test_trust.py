@@ -368,3 +368,34 @@ def test_waiting_reads_the_clock_again_and_again():
 
     Window.parse("19:00-07:00").wait(lambda: clock[0], sleep)
     assert naps == [60.0, 60.0]
+
+
+def in_london(instant):
+    """What a clock on the wall shows there: an hour on from 29 March to 25 October, at 01:00 UTC each."""
+    summer = datetime(2026, 3, 29, 1, tzinfo=UTC) <= instant < datetime(2026, 10, 25, 1, tzinfo=UTC)
+    return instant + timedelta(hours=summer)
+
+
+@pytest.mark.parametrize(
+    ("window", "start", "hours"),
+    [
+        ("19:00-07:00", datetime(2026, 3, 28, 12, tzinfo=UTC), 7.0),
+        ("19:00-07:00", datetime(2026, 3, 29, 6, tzinfo=UTC), 12.0),  # 07:00 there: an hour less of night
+        ("02:00-05:00", datetime(2026, 3, 29, 0, 30, tzinfo=UTC), 0.5),  # 01:00 to 02:00 is left out
+        ("01:00-01:30", datetime(2026, 3, 29, 0, 30, tzinfo=UTC), 23.5),  # a window that this night does not have
+        ("01:30-02:00", datetime(2026, 10, 25, 0, 10, tzinfo=UTC), 0.33),
+        ("01:30-02:00", datetime(2026, 10, 25, 1, 10, tzinfo=UTC), 0.33),  # the same hour again
+        ("02:00-05:00", datetime(2026, 10, 25, 0, 30, tzinfo=UTC), 1.5),  # an hour more to wait than the clock says
+        ("19:00-07:00", datetime(2026, 10, 25, 7, tzinfo=UTC), 12.0),
+    ],
+)
+def test_the_hours_hold_where_the_clocks_change(window, start, hours):
+    instant = [start]
+
+    def sleep(seconds):
+        instant[0] += timedelta(seconds=seconds)
+
+    found = Window.parse(window)
+    found.wait(lambda: in_london(instant[0]), sleep)
+    assert found.is_open(in_london(instant[0]).time())
+    assert (instant[0] - start).total_seconds() / 3600 == pytest.approx(hours, abs=0.02)

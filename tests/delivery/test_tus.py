@@ -359,6 +359,96 @@ def test_a_sign_in_page_that_says_ok_is_not_believed(send):
     sending = send(None, page)
     with pytest.raises(NotDeliveredError, match="not the registry's"):
         sending.run()
+    assert sending.server.sent() == CHUNK
+
+
+@pytest.mark.parametrize("told", [None, "", "-1", "+5", "1e3", "0x10", "99999999999999999999", str(SIZE + 1)])
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_offset_that_cannot_be_is_asked_for_again(send, told, kept):
+    """A proxy may strip the header of an answer; what the server has is what counts."""
+
+    class Vague(TusServer):
+        def _work(self, handler, body):
+            vague = handler.command == "PATCH" and body and len(self.files[handler.path]) == 3 * CHUNK and self.left
+            self.left -= bool(vague)
+            if vague and not kept:
+                body = b""
+            status, headers, data = super()._work(handler, body)
+            if vague:
+                headers = {} if told is None else {"Upload-Offset": told}
+            return status, headers, data
+
+    server = Vague()
+    server.left = 1
+    sending = send(server)
+    if not kept:
+        with pytest.raises(NotDeliveredError, match="not the registry's"):
+            sending.run()
+    sending.run(sending.urls[0] if sending.urls else "")
+    assert sending.stored() == DATA
+    assert sending.server.sent() == SIZE + (0 if kept else CHUNK)
+    assert len(sending.server.files) == 1
+
+
+def test_an_offset_ahead_of_what_was_sent_is_not_gone_back_from_and_ends(send):
+    """What the server says that it has need not be sent; whether it is right is for the digest to say."""
+
+    class Ahead(TusServer):
+        def _work(self, handler, body):
+            status, headers, data = super()._work(handler, body)
+            return status, headers | ({"Upload-Offset": str(SIZE)} if status == 204 else {}), data
+
+    sending = send(Ahead())
+    sending.run()
+    assert sending.server.sent() == CHUNK
+    assert sending.offsets[-1] == SIZE
+
+
+def test_a_finished_upload_that_the_server_forgot_before_its_answer_came_is_made_anew(send):
+    class Tidy(TusServer):
+        def _work(self, handler, body):
+            answer = super()._work(handler, body)
+            if handler.command == "PATCH" and len(self.files[handler.path]) == SIZE and not self.gone:
+                self.gone.add(handler.path)
+                self.done = bytes(self.files[handler.path])
+            return answer
+
+    sending = send(
+        Tidy(), *[copy.copy(Fault(path="/files/1")) for _ in range(SIZE // CHUNK)], Fault(path="/files/1", swallow=True)
+    )
+    sending.run()
+    assert sending.server.done == DATA
+    assert sending.stored() == DATA
+    assert sending.urls[1:] == ["", sending.urls[-1]]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_server_that_forgets_each_upload_is_left_for_later(send, status):
+    sending = send(None, *[Fault("HEAD", answer=(status, {})) for _ in range(9)])
+    with pytest.raises(NotDeliveredError, match="again and again"):
+        sending.run()
+    assert sending.server.sent() == 0
+
+
+def test_checksums_are_not_sent_where_they_are_not_offered(send):
+    """Others take the header, do not look at it, and store what was damaged."""
+    sending = send()
+    sending.run()
+    assert all("Upload-Checksum" not in seen.headers for seen in sending.server.seen)
+
+
+def test_the_protocol_is_one_that_every_server_speaks(send):
+    """HTTP/2 is slower here and breaks; a draft's 104 could not be seen."""
+    server = TusServer()
+    server.socket.context.set_alpn_protocols(["h2", "http/1.1"])
+    agreed = []
+    real = server.work
+    server.work = lambda handler, body: (
+        agreed.append(handler.connection.selected_alpn_protocol()),
+        real(handler, body),
+    )[1]
+    send(server).run()
+    assert set(agreed) == {"http/1.1"}
 
 
 def test_a_package_that_shrank_is_held(send):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bsti_submit.registry import audit
+from bsti_submit.registry import audit, records
 from bsti_submit.registry.app import Registry
 from bsti_submit.registry.cases import Asked
 from bsti_submit.registry.folder import Folder
@@ -265,6 +266,33 @@ def test_a_case_left_in_validation_is_taken_up_again(tmp_path: Path):
         while house.state(package)["state"] != "in_review":
             assert time.monotonic() < until
             time.sleep(0.02)
+    finally:
+        house.registry.worker.stop()
+        house.registry.close()
+
+
+def test_a_check_whose_end_could_not_be_written_is_done_again_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    house = build(tmp_path, sweep_seconds=0.05)
+    real, full = records.move, [True, True]
+
+    def move(*arguments: object) -> None:
+        if full:
+            full.pop()
+            raise sqlite3.OperationalError("database or disk is full")
+        real(*arguments)  # type: ignore[arg-type]
+
+    package = Package().seal()
+    house.send(package)
+    monkeypatch.setattr(records, "move", move)
+    house.registry.worker.start()
+    try:
+        until = time.monotonic() + 10
+        while house.state(package)["state"] != "in_review":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert full == []
     finally:
         house.registry.worker.stop()
         house.registry.close()

@@ -190,9 +190,14 @@ class RegistryDestination:
             if not after or after == last or not entries:
                 return tuple(found)
 
-    def status(self, case_id: str) -> CaseStatus:
-        """Return what the registry says of a case."""
-        found = self._ask("GET", f"/cases/{quote(case_id)}").json
+    def status(self, case_id: str) -> CaseStatus | None:
+        """Return what the registry says of a case; None if it does not know it."""
+        answer = self._try("GET", f"/cases/{quote(case_id)}")
+        if answer.status == _NOT_FOUND:
+            return None
+        if not answer.is_done:
+            raise refusal(answer)
+        found = answer.json
         history = found.get("history")
         findings = found.get("findings")
         query = found.get("query")
@@ -292,7 +297,9 @@ class RegistryDestination:
     def _discovery(self) -> Mapping[str, object]:
         if self._found is None:
             answer = patiently(
-                lambda: _welcome(self._connection.request("GET", DISCOVERY, signed_in=False)),
+                lambda: _welcome(
+                    self._connection.request("GET", DISCOVERY, signed_in=False, seconds=FIRST_CONTACT_SECONDS)
+                ),
                 min(self._give_up, FIRST_CONTACT_SECONDS),
                 self._told,
             )
@@ -345,11 +352,14 @@ class RegistryDestination:
     ) -> Answer:
         """Send a request that is safe to repeat, until it is answered by anything but "busy"."""
         url = self._path(path)
-        return patiently(
+        answer = patiently(
             lambda: _welcome(self._connection.request(method, url, document=document, headers=headers)),
             self._give_up,
             self._told,
         )
+        if answer.is_done and not answer.json:
+            raise refusal(answer)  # a page that says "yes" to anything
+        return answer
 
     def _told(self, fault: TransientError) -> None:
         if self._on_wait is not None:
