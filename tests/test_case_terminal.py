@@ -504,6 +504,15 @@ def test_an_earlier_study_is_chosen_by_number_and_images_are_left_out(person, st
     assert "One picture" not in terminal.shown, "the radiograph belongs to the other study"
 
 
+def test_a_clinical_file_that_denies_the_chosen_earlier_study_is_refused(person, study, tmp_path):
+    clinical = site.clinical(tmp_path / "clinical.json", study, prior_imaging={"value": "no"})
+    with person.starts("case", study.folder, "--clinical", clinical, "--dry-run") as terminal:
+        terminal.answers(("[1, the newest]", ""), ("[none]", "2"))
+        terminal.sees("E-CHOICE prior_imaging: an earlier study goes along, so there is earlier imaging.")
+        assert terminal.ends() == 2
+        assert "Last three characters" not in terminal.shown
+
+
 @pytest.mark.parametrize("verdict", ["rejected", "nothing"])
 def test_a_picture_that_is_not_cleared_is_left_out_or_stops_the_case_before_the_metrics(person, study, verdict):
     with person.starts("case", study.folder, "--yes") as terminal:

@@ -89,6 +89,8 @@ class Context:
         From the headers; ``sex`` is ``M``, ``F``, ``O`` or empty.
     priors
         Earlier studies of the same patient in the folder; None if there is no folder to look at.
+    priors_chosen
+        Whether it was decided already which of those go along; else the record itself says.
     index_date, birth_date
         For turning typed dates into days, and to refuse days before birth.
     today
@@ -110,6 +112,7 @@ class Context:
     age: HeaderAge | None = None
     sex: str = ""
     priors: tuple[OfferedPrior, ...] | None = None
+    priors_chosen: bool = False
     index_date: Identified[date] | None = None
     birth_date: Identified[date] | None = None
     today: date | None = field(default=None, repr=False)
@@ -311,6 +314,7 @@ def build_context(
     patient_id: Identified[str],
     studies: Sequence[StudyFact],
     index_number: int,
+    priors_chosen: bool = False,
     today: date | None = None,
     matches_patient: Callable[[str], bool] | None = None,
     final_check: Callable[[str], bool] | None = None,
@@ -327,7 +331,7 @@ def build_context(
         Every study of the patient in the folder, the index among them.
     index_number
         The number of the index study.
-    today, matches_patient, final_check, same_patient, find_identifiers
+    priors_chosen, today, matches_patient, final_check, same_patient, find_identifiers
         As in `Context`.
 
     Raises
@@ -360,6 +364,7 @@ def build_context(
         age=age,
         sex=sex.strip().upper() if sex.strip().upper() in {"M", "F", "O"} else "",
         priors=tuple(sorted(priors, key=lambda prior: (prior.days_before, prior.study_number))),
+        priors_chosen=priors_chosen,
         index_date=index_date,
         birth_date=born if trusted else None,
         today=today,

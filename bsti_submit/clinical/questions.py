@@ -22,7 +22,7 @@ from bsti_submit.clinical.form import (
 )
 from bsti_submit.clinical.problem import Note, ProblemError
 from bsti_submit.clinical.screen import screen_text
-from bsti_submit.clinical.wording import FORMULA
+from bsti_submit.clinical.wording import FORMULA, GOES_ALONG, list_too
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -338,9 +338,7 @@ def _prior_imaging(context: Context) -> Question:
         going = [prior for prior in offered if prior.included]
         if word in {"no", "n", "none", "u", "unknown"}:
             if going:
-                raise entry.complaint(
-                    "E-CHOICE", "prior_imaging", "an earlier study goes along, so there is earlier imaging."
-                )
+                raise entry.complaint("E-CHOICE", "prior_imaging", GOES_ALONG)
             return {"value": "unknown" if word.startswith("u") else "no"}, ()
         more = word.startswith("+")
         studies = lines.priors(text.strip().lstrip("+"), context.index_date)
@@ -351,8 +349,7 @@ def _prior_imaging(context: Context) -> Question:
         listed = [(study.get("modality"), study.get("days_before")) for study in studies if isinstance(study, dict)]
         for prior in going:
             if (prior.modality, prior.days_before) not in listed:
-                message = f"the {prior.modality} from {prior.days_before} days before goes along, so list it too."
-                raise entry.complaint("E-LIST", "prior_imaging", message)
+                raise entry.complaint("E-LIST", "prior_imaging", list_too(prior.modality, prior.days_before))
             listed.remove((prior.modality, prior.days_before))
         return {"value": "yes", "studies": _included(studies, context)}, ()
 

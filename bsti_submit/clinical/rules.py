@@ -6,6 +6,7 @@ found wrong) is passed over, so that a person sees all mistakes at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +22,7 @@ from bsti_submit.clinical.form import (
 from bsti_submit.clinical.problem import Note, Problem
 from bsti_submit.clinical.screen import screen_text
 from bsti_submit.clinical.units import agrees, is_formula, told
-from bsti_submit.clinical.wording import FORMULA, NO_VALUE
+from bsti_submit.clinical.wording import FORMULA, GOES_ALONG, NO_VALUE, list_too
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,7 @@ def problems(tree: Tree, context: Context | None) -> tuple[Problem, ...]:
         *_indication(tree, context),
         *_modalities(tree, context),
         *_priors(tree, context),
+        *_chosen_priors(tree, context),
         *_earlier_cases(tree, context),
         *_conversions(tree),
         *_index_modality(tree, context),
@@ -237,6 +239,33 @@ def _priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
                 f"the folder holds no {study.get('modality')} from {study.get('days_before')} days before "
                 "the imaging. Correct the entry, or say that it is not included.",
             )
+
+
+def _chosen_priors(tree: Tree, context: Context | None) -> Iterator[Problem]:
+    """Hold what the record says goes along against what was chosen to go along."""
+    prior = _part(tree, "prior_imaging")
+    if context is None or context.priors is None or not context.priors_chosen or not prior:
+        return
+    going = Counter((offered.modality, offered.days_before) for offered in context.priors if offered.included)
+    here = {(offered.modality, offered.days_before) for offered in context.priors}
+    if going and prior.get("value") != "yes":
+        yield Problem("E-CHOICE", "prior_imaging", GOES_ALONG)
+        return
+    for index, study in enumerate(_items(prior, "studies")):
+        kind = (str(study.get("modality")), study.get("days_before"))
+        if study.get("included") is not True or kind not in here:
+            continue
+        if not going[kind]:
+            yield Problem(
+                "E-PRIOR-MISSING",
+                f"prior_imaging.studies[{index}]",
+                f"the {kind[0]} from {kind[1]} days before the imaging was not chosen to go along. Choose it, or say that it "
+                "is not included.",
+            )
+        going[kind] -= 1
+    for (modality, days), count in going.items():
+        if count > 0:
+            yield Problem("E-LIST", "prior_imaging", list_too(modality, days))
 
 
 def _earlier_cases(tree: Tree, context: Context | None) -> Iterator[Problem]:

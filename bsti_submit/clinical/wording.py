@@ -38,6 +38,7 @@ RANGE_ADVICE = "Check the value and the unit on the report."
 COMPARATOR = "give the value itself; < and > are kept for white cells and CRP only."
 NEVER_COMPARED = frozenset({"po2", "spo2"})
 """Measured metrics whose value is always the value itself."""
+GOES_ALONG = "an earlier study goes along, so there is earlier imaging."
 FORMULA = "may not begin with =, + or @, or a tab: it could be a formula."
 FIO2 = "FiO2 is a fraction from 0.21 (air) to 1.00; 28% is 0.28. A flow in litres belongs to SpO2."
 _REPORTED = tuple(dict.fromkeys(unit for quantity in QUANTITIES.values() for unit in quantity.units if unit != "%"))
@@ -214,6 +215,11 @@ def word(key: str, keyword: str, path: str, instance: object) -> Problem:
     if metric in QUANTITIES and last == "value" and row.code == "E-RANGE" and isinstance(instance, int | Decimal):
         return out_of_range(metric, Decimal(instance))
     return Problem(row.code, place, row.text.replace("{{", "{").replace("}}", "}"))
+
+
+def list_too(modality: str, days_before: int) -> str:
+    """Word an earlier study that goes along though the record does not list it so."""
+    return f"the {modality} from {days_before} days before goes along, so list it too."
 
 
 def out_of_range(metric: str, value: Decimal) -> Problem:

@@ -244,6 +244,7 @@ class Prepared:
                 for found in self.studies
             ],
             index_number=index,
+            priors_chosen=included is not None,
             today=datetime.now(UTC).date(),
             matches_patient=self.identity.mentions,
             final_check=lambda text: self.identity.matcher().finds(text),

@@ -254,3 +254,45 @@ def test_another_kind_of_imaging_is_held(stated, images, told):
     (problem,) = (p for p in validate(raw, context(index_modality=images)) if p.code == "E-INDEX-MODALITY")
     assert problem.held
     assert told in problem.message
+
+
+SENT, NOT_SENT = OfferedPrior("CXR", 4, 2, included=True), OfferedPrior("CXR", 4, 2, included=False)
+
+
+def listing(**members):
+    return {"value": "yes", "studies": [{"modality": "CXR", "days_before": 4, **members}]}
+
+
+CHOSEN = {
+    "denied": (SENT, {"value": "no"}, "E-CHOICE prior_imaging: an earlier study goes along"),
+    "unknown": (SENT, {"value": "unknown"}, "E-CHOICE prior_imaging: an earlier study goes along"),
+    "kept back": (SENT, listing(included=False), "E-LIST prior_imaging: the CXR from 4 days before goes along"),
+    "another": (
+        SENT,
+        {"value": "yes", "studies": [{"modality": "CT", "days_before": 9}]},
+        "E-LIST prior_imaging: the CXR from 4 days before goes along",
+    ),
+    "not chosen": (
+        NOT_SENT,
+        listing(included=True),
+        "E-PRIOR-MISSING prior_imaging.studies[0]: the CXR from 4 days before the imaging was not chosen to go along.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("offered", "prior", "told"), CHOSEN.values(), ids=CHOSEN)
+def test_a_record_that_contradicts_what_was_chosen_to_go_along_is_refused(offered, prior, told):
+    raw = change(CT_RECORD, prior_imaging=prior)
+    (problem,) = validate(raw, context(priors=(offered,), priors_chosen=True))
+    assert str(problem).startswith(told)
+    assert not problem.held
+
+
+@pytest.mark.parametrize(
+    ("offered", "prior"),
+    [(SENT, listing()), (SENT, listing(included=True)), (NOT_SENT, listing()), (NOT_SENT, {"value": "no"})],
+)
+def test_a_record_that_fits_what_was_chosen_to_go_along_is_taken(offered, prior):
+    record = accept(change(CT_RECORD, prior_imaging=prior), context(priors=(offered,), priors_chosen=True))
+    studies = record.data["prior_imaging"].get("studies", [])
+    assert [study["included"] for study in studies] == [offered.included for _ in studies]
