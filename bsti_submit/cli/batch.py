@@ -129,7 +129,8 @@ class BatchRun:
         studies = [row.folder(self.base).reveal() for row in self.manifest.rows]
         self.settings = wiring.start(*studies, writes=[results, wiring.folder_of(to)])
         wiring.contributor(self.settings.contributor)  # a mistake in it is told before the long work
-        wiring.destination(self.settings, to)
+        if to != "registry" or not counting:  # a dry run counts, and needs no registry for that
+            wiring.destination(self.settings, to)
         self.profile = wiring.earned_profile(self.settings, profile)
         self.key = wiring.site_key(self.settings, person=False, must=True).key
         self.reports: list[RowReport] = []
