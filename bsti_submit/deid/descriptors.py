@@ -34,7 +34,7 @@ _PASSES: Final = 8
 _WINDOW: Final = 12
 """Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T H``."""
 _SHORTEST_JOINED: Final = 4
-_LONGEST_RUN: Final = 6
+_LONGEST_RUN: Final = 5
 """Digits of three whole numbers in a row that may stay; four numbers may not, however short."""
 _MONTHS: Final = 12
 _DAYS: Final = 31
@@ -231,7 +231,7 @@ class Descriptors:
             return Verdict.WORD
         for parts in pieces(token.text):
             words = [plain(part) for part in parts]
-            if len(words) < 2 or any(known.contains(word) for word in words):
+            if len(words) < 2 or not any(map(str.isalpha, words)) or any(known.contains(word) for word in words):
                 continue
             if all(self._is_part(words, place) for place in range(len(words))):
                 return Verdict.WORD
