@@ -34,8 +34,11 @@ _PASSES: Final = 8
 _WINDOW: Final = 12
 """Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T H``."""
 _SHORTEST_JOINED: Final = 4
-_LONGEST_RUN: Final = 6
+_LONGEST_RUN: Final = 5
 """Digits of three whole numbers in a row that may stay; four numbers may not, however short."""
+_MOST_NUMBERS: Final = 2
+_LONGEST_COMPOUND: Final = 5
+"""Numbers run together with words, and all their digits: LUNG1.25mm, Thorax100kV."""
 _MONTHS: Final = 12
 _DAYS: Final = 31
 
@@ -174,7 +177,9 @@ class Descriptors:
     def _drop_own_words(tokens: list[Token], known: Known) -> None:
         for index, token in enumerate(tokens):
             whole = "".join(filter(str.isalnum, token.plain))
-            if known.contains(whole) or any(known.contains(plain(piece)) for piece in token.parts):
+            digits = "".join(filter(str.isdigit, token.plain))
+            own = known.contains(whole) or (len(digits) >= _SHORTEST_JOINED and known.contains(digits))
+            if own or any(known.contains(plain(piece)) for piece in token.parts):
                 token.verdict = Verdict.DROP
             for width in range(1, _WINDOW):
                 if index + width >= len(tokens):
@@ -231,7 +236,11 @@ class Descriptors:
             return Verdict.WORD
         for parts in pieces(token.text):
             words = [plain(part) for part in parts]
-            if len(words) < 2 or any(known.contains(word) for word in words):
+            numbers = [word for word in words if word[0].isdigit()]
+            digits = sum(map(str.isdigit, "".join(numbers)))
+            if len(words) < 2 or len(numbers) > _MOST_NUMBERS or digits > _LONGEST_COMPOUND:
+                continue  # an id behind a word: chest123-456-789
+            if len(numbers) == len(words) or any(known.contains(word) for word in words):
                 continue
             if all(self._is_part(words, place) for place in range(len(words))):
                 return Verdict.WORD

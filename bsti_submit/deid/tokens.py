@@ -71,6 +71,7 @@ _NUMBER: Final = re.compile(
 )
 _LONGEST_RANGE: Final = 6
 """Digits of a range such as ``100-140``."""
+_LIKE_A_DATE: Final = re.compile(r"\d\d-\d\d-\d\d")
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 _BEFORE_BIG: Final = frozenset(("w", "ww", "wl", "wc", "l", "c", "dlp", "totaldlp", "ctdi", "kv", "ma", "mas", "fov"))
 _PREFIXED: Final = re.compile(
@@ -125,8 +126,12 @@ def is_number(text: str, before: str = "") -> bool:
     Three figures at most, decimals aside. Four only if they end in a nought and are no year, as window
     settings and model numbers do, or after a word that wants a large number.
     """
-    if "-" in text and sum(map(str.isdigit, text)) > _LONGEST_RANGE and "." not in text:
-        return False  # 123-456-789 is somebody's number
+    if (
+        "-" in text
+        and "." not in text
+        and (sum(map(str.isdigit, text)) > _LONGEST_RANGE or _LIKE_A_DATE.fullmatch(text))
+    ):
+        return False  # 123-456-789 is somebody's number, and 12-34-56 could be
     if _NUMBER.fullmatch(text) is None:
         return before in _BEFORE_BIG and re.fullmatch(r"\d{1,4}(?:\.\d{1,2})?", text) is not None
     if len(text) >= 4 and text[:4].isdigit():

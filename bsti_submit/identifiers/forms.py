@@ -128,15 +128,18 @@ HOSPITAL_NUMBER_IN_DESCRIPTOR = re.compile(
 )
 LONG_NUMBER = re.compile(r"\d{5,}")
 _AGE_UNIT = (
-    r"(?:[ _-]?(?:y/?o|y\.o\.?|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ _-]?(?:of age|old))?|[ ]?[MF])"
+    r"(?:[ _-]?(?:y/?o|y\.o\.?|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ _-]?(?:of age|old))?|[ ]?/?[ ]?[MF])"
     + _AFTER_WORD
 )
+_SEX_AND_AGE = r"[MF](?:[ ]?/[ ]?\d{2,3}|[ ](?:9\d|1[01]\d))(?![\d./])" + _AFTER_WORD
 AGE_90_PLUS = re.compile(
     r"(?<![^\W_])(?<!\.)(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
-    rf"|(?:9\d|1[0-2]\d){_AGE_UNIT})|nonagenarian|centenarian",
+    rf"|(?:9\d|1[0-2]\d){_AGE_UNIT}|[MF][ ]?/?[ ]?(?:9\d|1[01]\d)(?![\d./]){_AFTER_WORD})|nonagenarian|centenarian",
     re.IGNORECASE,
 )
-AGE = re.compile(rf"(?<![^\W_])(?<![.,])(?:aged?[ .:=_]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT})", re.IGNORECASE)
+AGE = re.compile(
+    rf"(?<![^\W_])(?<![.,])(?:aged?[ .:=_]*\d{{1,3}}(?![\d.])|\d{{1,3}}{_AGE_UNIT}|{_SEX_AND_AGE})", re.IGNORECASE
+)
 
 _PARTICLE = r"(?:(?:van|von|de|der|den|del|della|di|da|do|dos|la|le|el|al|bin|ibn|ap|ab|ter|ten|zu|zum)[ _'’-]+)*"
 _NAME = rf"(?:{_PARTICLE}[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\.(?!\w))?)"

@@ -379,6 +379,18 @@ def test_what_names_nobody_stays_as_it_is(text):
         ("CT chest for J SMITHSON NHS 943 476 5919", "CT chest for"),
         ("CT_CHEST_JONES_M", "CT_CHEST"),
         ("J.Smith chest", "chest"),
+        ("93/F CT", "CT"),
+        ("M 97 chest", "chest"),
+        ("CT F/62 lung", "CT lung"),
+        ("NI AB 12 34 56 chest", "chest"),
+        ("chest 12-34-56", "chest"),
+        ("chest 12-345-678", "chest"),
+        ("lung chest123-456-789", "lung"),
+        ("lung CT12-34-56", "lung"),
+        ("lung CT123CT456CT789", "lung"),
+        ("lung CT-123-456", "lung"),
+        ("chest 12-34-56-7", "chest"),
+        ("chest 123.456.789.1", "chest"),
         ("Thorax(Schmidt)", "Thorax"),
         ("lungs/jones", "lungs"),
         ("CT Chest A. Green", "CT Chest"),
@@ -461,6 +473,7 @@ def test_wide_letters_do_not_hide_a_name():
 
 def test_the_patients_own_number_goes_in_any_spacing():
     assert DESCRIPTORS.clean("chest 12 34 lung", Words("1234")) == "chest lung"
+    assert DESCRIPTORS.clean("chest CT-123-456 lung", Words("123456")) == "chest lung"
     assert DESCRIPTORS.clean("chest l u n g", Words("lung")) == "chest"
 
 
