@@ -642,7 +642,7 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
 
 
 def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(person, registry, plain, clinical):
-    away = person.but(BSTI_REGISTRY="https://127.0.0.1:9")
+    away = person.but(BSTI_REGISTRY="https://127.0.0.1:9", BSTI_GIVE_UP_AFTER="1")
     with away.starts("case", plain.folder, "--clinical", clinical) as terminal:
         terminal.answer("Last three characters", plain.id_suffix)
         terminal.opens_page().picture(0)
