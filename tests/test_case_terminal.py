@@ -8,7 +8,6 @@ import shlex
 import sqlite3
 import sys
 import zipfile
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +17,6 @@ pytest.importorskip("pexpect", reason="pseudo-terminals are not to be had here")
 
 from bsti_submit.model import new_case_id
 from bsti_submit.sample import find_markers, make_sample
-from tests.delivery.faulty import Faulty, ca_file, serving
 from tests.support import first_case, site
 from tests.support.registry import running_registry
 from tests.support.terminal import desk
@@ -653,44 +651,13 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
         assert terminal.ends() == 2
 
 
-class Busy(Faulty):
-    """A registry that asks for more patience than a person has, so that nothing is tried again."""
-
-    def work(self, handler, body):
-        return 503, {"Retry-After": "3600"}, b""
-
-
-@contextmanager
-def busy_registry(folder):
-    with serving(Busy()) as server:
-        yield {"BSTI_REGISTRY": server.url, "BSTI_CA_BUNDLE": str(ca_file(folder))}
-
-
-@contextmanager
-def dead_registry(_):
-    yield {"BSTI_REGISTRY": "https://127.0.0.1:9"}
-
-
-@pytest.mark.parametrize(
-    ("nowhere", "told"),
-    [
-        (busy_registry, "is busy or out of order"),
-        # It is tried for as long as a network may be away.
-        pytest.param(dead_registry, "could not be reached", marks=pytest.mark.nightly),
-    ],
-    ids=["busy", "dead"],
-)
-def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(
-    person, registry, plain, clinical, tmp_path, nowhere, told
-):
-    with (
-        nowhere(tmp_path) as variables,
-        person.but(**variables).starts("case", plain.folder, "--clinical", clinical) as terminal,
-    ):
+def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(person, registry, plain, clinical):
+    away = person.but(BSTI_REGISTRY="https://127.0.0.1:9", BSTI_GIVE_UP_AFTER="1")
+    with away.starts("case", plain.folder, "--clinical", clinical) as terminal:
         terminal.answer("Last three characters", plain.id_suffix)
         terminal.opens_page().picture(0)
         terminal.answers(("Press Enter", ""), ("Type I CONFIRM", "I CONFIRM"))
-        terminal.sees(told)
+        terminal.sees("could not be reached")
         assert terminal.ends() == 5
     with person.starts("case", plain.folder) as terminal:
         terminal.sees("going on with it")
