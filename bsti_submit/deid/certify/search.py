@@ -15,6 +15,7 @@ coded terms (CS)        people and ids only, ordinary words not.
 numbers, dates, times   judged by form (`forms`); a whole number equal to an id of seven digits or more counts.
 every byte              UIDs; and in values that are not text, between elements and in codestream headers: names
                         of six letters or more, ids of six characters or more, dates of eight digits.
+compressed frames       names and ids of eight characters or more, UIDs: shorter ones are there by chance.
 ======================  =========================================================================================
 """
 
