@@ -310,6 +310,15 @@ def test_an_element_that_may_not_leave_is_held(gate, tag, vr, value, reason):
     assert held(gate, to_bytes(ds)).reason is reason
 
 
+@pytest.mark.parametrize(("tag", "vr", "value"), [(0x00200012, "IS", "123456"), (0x00189306, "FD", 123456.0)])
+def test_six_digits_of_an_id_are_held_without_its_letter(tag, vr, value):
+    harvest = Harvest()
+    harvest.add_header(input_header(Person(patient_id="D123456")))
+    ds = output_dataset()
+    ds.add(DataElement(tag, vr, value))
+    assert held(Gate(ALLOW_LIST, harvest.build(), national), to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
+
+
 def test_an_absent_flag_is_held(gate):
     for keyword in ("PatientIdentityRemoved", "LongitudinalTemporalInformationModified"):
         ds = output_dataset()
