@@ -113,6 +113,9 @@ TEXTS = {
     "birth date, six digits": "241250",
     "birth date, year first six digits": "501224",
     "birth date, underscores": "24_12_1950",
+    "birth date, Roman month": "24/XII/1950",
+    "birth date, Roman month and short year": "24 xii 50",
+    "birth date, Roman month with stops": "24. XII. 50",
     "study date": "15-Mar-2020",
     "study date with time": "20200315101530",
     "referrer": "Okonkwo",
@@ -189,6 +192,19 @@ def test_a_name_in_any_script_is_held(name, charset, text, out):
     gate = Gate(ALLOW_LIST, harvest.build(), national)
     ds = output_dataset()
     ds.SpecificCharacterSet = charset if out == "same" else out
+    ds.SeriesDescription = f"CT {text}"
+    assert held(gate, to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
+
+
+SPELLINGS = [("McDonald^Ron", "Macdonald"), ("Macalister^Una", "McAlister"), ("Ørsted^Bo", "Oersted")]
+
+
+@pytest.mark.parametrize(("name", "text"), SPELLINGS)
+def test_a_name_in_its_other_spelling_is_held(name, text):
+    harvest = Harvest()
+    harvest.add_header(input_header(Person(name=name, charset="ISO_IR 100")))
+    gate = Gate(ALLOW_LIST, harvest.build(), national)
+    ds = output_dataset()
     ds.SeriesDescription = f"CT {text}"
     assert held(gate, to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
 
