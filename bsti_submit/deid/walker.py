@@ -97,6 +97,9 @@ class Walker:
                 if after_pixels or self.tolerant:
                     break
                 raise
+            if after_pixels and element[0] < PIXEL_DATA and not self.tolerant:
+                # It belongs before the pixels, where the survey ends: nobody was asked about what it says of the picture.
+                raise Broken(Reason.UNREADABLE)
             if element[0] == _PIXEL_REPRESENTATION and isinstance(element[2], memoryview):
                 self.signed = bytes(element[2]) == b"\1\0"
             after_pixels = after_pixels or element[0] in _PIXELS

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SHORTEST_NAME: Final = 2
 SHORTEST_WORD: Final = 3
+SHORTEST_NUMBER: Final = 6
+"""Digits of an id that say whose it is without the letters around them."""
 
 _IDS: Final = frozenset(
     (
@@ -150,6 +152,11 @@ class KnownWords:
             self._words |= joined_forms(normalised(text)) - ordinary
         else:
             self._take(text, SHORTEST_WORD, _COMMON | self._ordinary)
+        if tag in _IDS:
+            for each in text.split("\\"):
+                # Where only numbers fit, D123456 is written without its letter.
+                digits = "".join(re.findall(r"[0-9]", normalised(each)))
+                self._words |= {number for number in (digits, digits.lstrip("0")) if len(number) >= SHORTEST_NUMBER}
 
     def _take(self, text: str, shortest: int, stop: frozenset[str]) -> None:
         plain = normalised(text)

@@ -57,6 +57,8 @@ _MONTH = (
     r"|oct(?:ober|obre|ubre)?|okt(?:ober)?|out(?:ubro)?|ott(?:obre)?|nov(?:ember|embre|iembre|embro)?"
     r"|dec(?:ember)?|d[eé]c(?:embre)?|dez(?:ember|embro)?|dic(?:iembre|embre)?)" + _AFTER_WORD
 )
+# Months as much of Europe writes them: 3.IV.2003
+_ROMAN = r"(?:x?i{1,3}|i?[vx]|vi{1,3}|xi{1,2})"
 
 DATE = re.compile(
     r"(?<!\d)(?:"
@@ -67,6 +69,7 @@ DATE = re.compile(
             rf"{_DAY2}{_MONTH2}{_YEAR}(?!\d)",
             rf"(?:{_DAY}{_GAP}{_NUMBER_OF_MONTH}|{_NUMBER_OF_MONTH}{_GAP}{_DAY}){_GAP}{_YEAR}(?!\d)",
             rf"(?:{_DAY}[/.\-]{_NUMBER_OF_MONTH}|{_NUMBER_OF_MONTH}[/.\-]{_DAY})[/.\-]\d\d(?![\d.])",
+            rf"{_DAY}(?:[/.\-_] ?{_ROMAN}[/.\-_] ?(?:{_YEAR}|\d\d)| {_ROMAN} {_YEAR})(?!\d)",
             rf"{_YEAR}[/.\-]{_NUMBER_OF_MONTH}(?![\d.])",
             rf"{_NUMBER_OF_MONTH}[/\-]{_YEAR}(?!\d)",
             rf"{_DAY}{_ORDINAL}(?: of)?{_LOOSE}{_MONTH}(?:{_LOOSE}\d{{2,4}}(?!\d))?",
@@ -75,7 +78,7 @@ DATE = re.compile(
             rf"(?<![\d.,/\-]){_YEAR}(?![\d.,]?\d)",
         )
     )
-    + rf")|{_BEFORE_WORD}(?:dob|d\.o\.b|born|n[ée]e? le|geb){_AFTER_WORD}[ .:=]*(?:in |on )?\d[\d /.\-]*",
+    + rf")|{_BEFORE_WORD}(?:dob|d\.o\.b|born|n[ée]e? le|geb){_AFTER_WORD}[ .:=]*(?:in |on )?\d[\d /.\-]*(?:{_ROMAN}[ /.\-]*\d+)?",
     re.IGNORECASE,
 )
 DAY_AND_MONTH = re.compile(

@@ -163,9 +163,11 @@ class _Walker:
             if tag >= 0xFFFCFFFC:
                 if tag != 0xFFFCFFFC:
                     raise _Bad(Reason.UNREADABLE)
-            elif tag in WANTED and length <= LONGEST_VALUE:
+            elif tag in WANTED and length != UNDEFINED:
                 if value + length > self.end:
                     raise self._missing()
+                if length > LONGEST_VALUE:
+                    raise _Bad(Reason.UNREADABLE)  # the engine would read it, and know more than was looked at here
                 header.values[tag] = bytes(self.buffer[value : value + length])
             elif length == UNDEFINED or tag in GROUPS or tag in REGIONS or tag in PROCEDURES:
                 context = tag if tag in GROUPS or tag in REGIONS or tag in PROCEDURES else 0

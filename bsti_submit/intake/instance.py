@@ -48,10 +48,10 @@ KNOWN_IMAGE_WORDS: Final = _words(
     SUBTRACTED SUBTRACTION MONOCHROMATIC IODINE VNC PROT PROTOCOL SCREEN SAVE SCREENSAVE SCREENSHOT
     CAPTURE DOSE INFO REPORT RESULT RESULTS CSA IMAGE PIXEL FUSION POSDISP OTHER PRESENTATION PROCESSING
     POST PROCESSED NONE FILTERED ADDITION RESAMPLED QUANTITY MEASURED NORMALIZED ISOTROPIC STACK
-    GENERATED LOSSY COLOR COLOUR RGB
+    GENERATED LOSSY COLOR COLOUR RGB TEXT PAGE SHEET SUMMARY
     """
 )
-"""Words of Image Type (0008,0008). Any other value is shown as ``OTHER``: it could be anything."""
+"""Words of Image Type (0008,0008). Any other word is shown as ``OTHER``: it could be anything."""
 
 _REGISTERED_UID: Final = re.compile(r"1\.2\.840\.10008(\.\d{1,10}){1,12}")
 PRIVATE_CLASS: Final = "private"
@@ -66,11 +66,15 @@ def safe_uid(text: str) -> str:
 
 
 def safe_image_type(values: list[str]) -> tuple[str, ...]:
-    """Return Image Type with all but well-known words masked."""
-    return tuple(
-        value if value and all(word in KNOWN_IMAGE_WORDS for word in re.split(r"[ _\-/]+", value)) else "OTHER"
-        for value in values
-    )
+    """Return Image Type with all but well-known words masked, word by word: PROT counts in ``CT_SOM20 PROT`` as well."""
+    return tuple(map(_safe_words, values))
+
+
+def _safe_words(value: str) -> str:
+    words = [word for word in re.split(r"[^A-Z0-9]+", value) if word]
+    bare = [word if word in KNOWN_IMAGE_WORDS else word.strip("0123456789") for word in words]
+    known = [word for word in bare if word in KNOWN_IMAGE_WORDS]
+    return " ".join(known if words and known == words else [*known, "OTHER"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +91,9 @@ class SurveyedInstance:
     body_part
         A known term of Body Part Examined, or "". `body_part_text` is what was written.
     image_type
-        Known words; any other value is ``OTHER``.
+        Known words; ``OTHER`` stands for any others of a value.
     burned_in
-        Burned In Annotation: ``YES``, ``NO`` or "".
+        Burned In Annotation: ``NO``, "", or ``YES`` for whatever else is said.
     pixels
         Whether there are pixel data. An image without any cannot be sent.
     regions

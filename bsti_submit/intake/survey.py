@@ -214,7 +214,7 @@ class _Surveyor:
             modality=modality if modality in KNOWN_MODALITIES else "",
             body_part=body_part if body_part in KNOWN_BODY_PARTS else "",
             image_type=safe_image_type([part.strip() for part in image_type.split("\\")] if image_type else []),
-            burned_in=burned_in if burned_in in {"YES", "NO"} else "",
+            burned_in=burned_in if burned_in in {"", "NO"} else "YES",
             photometric=photometric if photometric in _PHOTOMETRIC else "",
             frames=integer_string(header, 0x00280008) or int(header.pixels),
             rows=unsigned_short(header, 0x00280010),

@@ -89,6 +89,28 @@ def test_nested_people_are_found(undefined, depth):
     assert matcher(to_bytes(ds)).search_text("quillfeather", Mode.FREE) is not None
 
 
+ITEM, ITEM_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0\0\0\0\0"
+SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+ENDLESS = b"\xff\xff\xff\xff"
+NATIVE_ICON = b"\xe0\x7f\x10\0OB\0\0\4\0\0\0abcd"
+CODED_ICON = b"\xe0\x7f\x10\0OB\0\0" + ENDLESS + ITEM + bytes(4) + ITEM + b"\4\0\0\0\0\0\0\0" + SEQUENCE_END
+
+
+@pytest.mark.parametrize("icon", [NATIVE_ICON, CODED_ICON], ids=["native", "compressed"])
+def test_what_stands_behind_an_icon_is_found(icon):
+    inner = b"\x88\0\0\2SQ\0\0" + ENDLESS + ITEM + ENDLESS + icon + ITEM_END + SEQUENCE_END
+    outer = b"\x08\0\x40\x11SQ\0\0" + ENDLESS + ITEM + ENDLESS + inner + ITEM_END + SEQUENCE_END
+    whole = input_header(Person())
+    place = whole.index(b"\x10\0\x10\0PN")
+    assert matcher(whole[:place] + outer + whole[place:]).describe() == matcher(whole).describe()
+
+
+def test_what_stands_behind_a_group_of_commands_is_found():
+    whole = input_header(Person())
+    place = whole.index(b"\x08\0\x05\0CS")
+    assert matcher(whole[:place] + b"\0\0\0\0UL\4\0\x38\0\0\0" + whole[place:]).describe() == matcher(whole).describe()
+
+
 def test_unknown_and_private_people_are_found():
     ds = input_dataset(Person())
     header = to_bytes(ds)

@@ -113,6 +113,9 @@ TEXTS = {
     "birth date, six digits": "241250",
     "birth date, year first six digits": "501224",
     "birth date, underscores": "24_12_1950",
+    "birth date, Roman month": "24/XII/1950",
+    "birth date, Roman month and short year": "24 xii 50",
+    "birth date, Roman month with stops": "24. XII. 50",
     "study date": "15-Mar-2020",
     "study date with time": "20200315101530",
     "referrer": "Okonkwo",
@@ -189,6 +192,19 @@ def test_a_name_in_any_script_is_held(name, charset, text, out):
     gate = Gate(ALLOW_LIST, harvest.build(), national)
     ds = output_dataset()
     ds.SpecificCharacterSet = charset if out == "same" else out
+    ds.SeriesDescription = f"CT {text}"
+    assert held(gate, to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
+
+
+SPELLINGS = [("McDonald^Ron", "Macdonald"), ("Macalister^Una", "McAlister"), ("Ørsted^Bo", "Oersted")]
+
+
+@pytest.mark.parametrize(("name", "text"), SPELLINGS)
+def test_a_name_in_its_other_spelling_is_held(name, text):
+    harvest = Harvest()
+    harvest.add_header(input_header(Person(name=name, charset="ISO_IR 100")))
+    gate = Gate(ALLOW_LIST, harvest.build(), national)
+    ds = output_dataset()
     ds.SeriesDescription = f"CT {text}"
     assert held(gate, to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
 
@@ -308,6 +324,15 @@ def test_an_element_that_may_not_leave_is_held(gate, tag, vr, value, reason):
     converted = {"UI": UID, "PN": PersonName}.get(vr, lambda same: same)(value)
     ds.add(DataElement(tag, vr, converted, already_converted=True))
     assert held(gate, to_bytes(ds)).reason is reason
+
+
+@pytest.mark.parametrize(("tag", "vr", "value"), [(0x00200012, "IS", "123456"), (0x00189306, "FD", 123456.0)])
+def test_six_digits_of_an_id_are_held_without_its_letter(tag, vr, value):
+    harvest = Harvest()
+    harvest.add_header(input_header(Person(patient_id="D123456")))
+    ds = output_dataset()
+    ds.add(DataElement(tag, vr, value))
+    assert held(Gate(ALLOW_LIST, harvest.build(), national), to_bytes(ds)).reason is Reason.RESIDUAL_IDENTIFIER
 
 
 def test_an_absent_flag_is_held(gate):

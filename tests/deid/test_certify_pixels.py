@@ -192,6 +192,22 @@ def test_what_hides_in_a_frame_is_held(gate, syntax, mutate):
     assert held(gate, encapsulated(syntax, bad)).reason in (Reason.STRUCTURE, Reason.RESIDUAL_IDENTIFIER)
 
 
+@pytest.mark.parametrize("syntax", [JPEG, JPEGLS, J2K], ids=["jpeg", "jpeg-ls", "j2k"])
+@pytest.mark.parametrize("hidden", [b"Smithson", b"Smithson^J\xc3\xb6hn ID:943 476 5919", b"S\0m\0i\0t\0h\0s\0o\0n\0"])
+def test_a_name_behind_the_last_coded_sample_is_held(gate, syntax, hidden):
+    good = frame(syntax)
+    bad = insert(good, last(good), hidden)
+    if syntax == J2K:
+        tile = bad.index(b"\xff\x90") + 6
+        length = int.from_bytes(bad[tile : tile + 4], "big")
+        bad = bad[:tile] + (length and length + len(hidden)).to_bytes(4, "big") + bad[tile + 4 :]
+        whole = np.asarray(Image.open(io.BytesIO(bad)))
+        assert (whole == samples(8)).all()  # no decoder would tell
+    for frames in ([bad], [good, bad, good]):
+        rejection = held(gate, encapsulated(syntax, *frames))
+        assert (rejection.reason, rejection.attribute) == (Reason.RESIDUAL_IDENTIFIER, "PixelData")
+
+
 ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 

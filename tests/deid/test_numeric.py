@@ -125,6 +125,16 @@ def test_dates_and_ids_that_are_binary_numbers_go(vr, number, kept):
     assert (tag in read(out_of(data))) == kept
 
 
+@pytest.mark.parametrize("patient_id", ["D123456", "A12/3456", "RXH 123456", "0123456"])
+@pytest.mark.parametrize("vr", ["IS", *BINARY])
+def test_the_digits_of_an_id_go_without_its_letters(patient_id, vr):
+    tag, form = BINARY.get(vr, (0x00200012, ""))
+    value = struct.pack(form, 123456) if form else b"123456"
+    data = written(small(PatientID=patient_id)) + raw_element(tag, vr, value)
+    left = read(out_of(data)).get(tag)
+    assert left is None or left.value is None
+
+
 def test_measurements_are_no_dates():
     assert whole_numbers("FD", struct.pack("<4d", 0.703125, 1234.5, float("nan"), float("inf"))) == b""
     assert whole_numbers("UL", struct.pack("<L", 65_536)) == b""

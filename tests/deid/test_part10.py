@@ -226,6 +226,21 @@ def test_what_stands_behind_the_pixels_spoils_nothing(tail):
     assert elements[0][0] == 0x7FE00010
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        explicit(0x00180015, "CS", b"HEAD"),
+        explicit(0x00280002, "US", b"\3\0"),
+        explicit(0x00280301, "CS", b"YES "),
+        explicit(0x00100010, "PN", b"JONES^MARY"),
+    ],
+    ids=["body part", "samples", "burned in", "name"],
+)
+@pytest.mark.parametrize("first", [b"", explicit(0xFFFCFFFC, "OB", b"12345678")], ids=["at once", "later"])
+def test_what_belongs_before_the_pixels_is_held_behind_them(first, late):
+    assert refusal(file(explicit(0x7FE00010, "OW", bytes(8)), first, late)) is Reason.UNREADABLE
+
+
 def test_fragments_are_told_apart():
     body = item(b"") + item(b"first!") + item(b"second")
     (element,) = parse(

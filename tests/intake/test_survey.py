@@ -104,6 +104,15 @@ def test_what_only_starts_like_dicom_is_not(data):
     assert read_header(Bytes(data)) is None
 
 
+def test_a_term_that_is_far_too_long_is_not_passed_over(tmp_path):
+    made = dataset(1)
+    made.BodyPartExamined = "HEAD".ljust(1 << 17)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        put(tmp_path / "x", made, ImplicitVRLittleEndian)
+    assert why(tmp_path) == [(1, Outcome.HELD, Reason.UNREADABLE)]
+
+
 def test_a_long_header_is_read_on(tmp_path):
     made = dataset(1)
     made.add_new(0x00290010, "LO", "ACME")
@@ -141,7 +150,11 @@ def test_an_unknown_character_set_says_nothing_and_stops_nothing(tmp_path, capfd
             "image_type",
             ("ORIGINAL", "PRIMARY", "OTHER"),
         ),
-        ({"BurnedInAnnotation": "SMITH"}, "burned_in", ""),
+        ({"ImageType": ["DERIVED", "SMITH_SOM20 PROT"]}, "image_type", ("DERIVED", "PROT OTHER")),
+        ({"ImageType": ["DERIVED", "SCREENSHOT9434765919"]}, "image_type", ("DERIVED", "SCREENSHOT OTHER")),
+        ({"ImageType": ["DERIVED", ""]}, "image_type", ("DERIVED", "OTHER")),
+        ({"BurnedInAnnotation": "SMITH"}, "burned_in", "YES"),
+        ({"BurnedInAnnotation": "NO"}, "burned_in", "NO"),
         ({"BurnedInAnnotation": "YES"}, "burned_in", "YES"),
         ({"PhotometricInterpretation": "SMITH"}, "photometric", ""),
         ({"SOPClassUID": "1.2.9434765919"}, "sop_class_uid", "private"),

@@ -22,6 +22,8 @@ _YEAR_LAST = re.compile(rf"(?=(?<!\d)(\d{{1,2}}){_GAP}(\d{{1,2}}){_GAP}(\d{{4}})
 _SHORT = re.compile(rf"(?=(?<!\d)(\d{{1,2}}){_GAP}(\d{{1,2}}){_GAP}(\d\d)(?!\d))")
 _DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th)?[\W_]*(?:of[\W_]+)?{_MONTH}[\W_]*(\d{{4}}|\d\d)(?!\d)")
 _MONTH_DAY = re.compile(rf"{_MONTH}[\W_]*(\d{{1,2}})(?:st|nd|rd|th)?[\W_]+(\d{{4}}|\d\d)(?!\d)")
+_ROMAN = "i ii iii iv v vi vii viii ix x xi xii".split()
+_ROMAN_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}}){_GAP}({'|'.join(_ROMAN)}){_GAP}(\d{{4}}|\d\d)(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}})[\W_]*{_MONTH}[\W_]*(\d{{1,2}})(?!\d)")
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -54,6 +56,9 @@ def _named(text: str) -> Iterator[Date]:
     for month, day, year in _MONTH_DAY.findall(text):
         for full in _years(year):
             yield full, _MONTHS[month], int(day)
+    for day, month, year in _ROMAN_MONTH.findall(text):
+        for full in _years(year):
+            yield full, _ROMAN.index(month) + 1, int(day)
     for year, month, day in _YEAR_MONTH.findall(text):
         yield int(year), _MONTHS[month], int(day)
 

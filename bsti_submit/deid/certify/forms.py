@@ -63,7 +63,7 @@ _SYNTAX: dict[bytes, re.Pattern[bytes]] = {
     b"UI": re.compile(rb"[0-9.]+(?:\\[0-9.]+)*\0?"),
 }
 _BINARY = {b"FD": "<d", b"FL": "<f", b"SL": "<l", b"SV": "<q", b"UL": "<L", b"UV": "<Q"}
-"""Binary numbers that have room for an id of seven digits."""
+"""Binary numbers that have room for an id of six digits."""
 _LONGEST_NUMBER = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 _LETTERS = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11}")
@@ -72,7 +72,7 @@ _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 _NOT_AS_AGREED = frozenset(("foreign-uid", "malformed-date", "encoding", "unknown-word"))
 _CHARSET = 0x00080005
 _PSEUDONYM = re.compile(r"BSTI-[A-Z2-7]{8,59}")
-_WHOLE_NUMBER = re.compile(rb"[+-]?(\d{7,16})(?:\.0*)?")
+_WHOLE_NUMBER = re.compile(rb"[+-]?(\d{6,16})(?:\.0*)?")
 _DATE_LENGTH = 8
 
 
@@ -196,7 +196,7 @@ class Forms:
 
     def _binary(self, form: str, raw: bytes) -> str | None:
         for (number,) in struct.iter_unpack(form, raw):
-            whole = 10**6 <= abs(number) < 10**16 and number % 1 == 0
+            whole = 10**5 <= abs(number) < 10**16 and number % 1 == 0
             if whole and self._matcher.is_original_number(str(abs(int(number)))):
                 return Kind.IDENTIFIER.word
         return None

@@ -11,6 +11,8 @@ from urllib.parse import unquote
 _FOLDS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŋ": "n"}
 )
+_TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+_CLAN = re.compile(r"(mac|mc)(?=[a-z]{3})")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _UNICODE_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})")
 
@@ -37,10 +39,12 @@ def squeeze(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def transliterations(word: str) -> tuple[str, ...]:
-    """Return the usual spellings of a folded name without its accents: ``müller`` is ``muller`` or ``mueller``."""
+    """Return the usual spellings of a folded name: ``müller`` is ``muller`` or ``mueller``, ``mcneil`` also ``macneil``."""
     plain = fold(word)
-    german = word.casefold().replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("å", "aa")
-    return tuple(dict.fromkeys((plain, fold(german))))
+    german = fold(word.casefold().translate(_TWO_LETTERS))
+    clan = _CLAN.match(plain)
+    other = {"mac": "mc", "mc": "mac"}[clan[1]] + plain[clan.end() :] if clan else plain
+    return tuple(dict.fromkeys((plain, german, other)))
 
 
 def _code_point(match: re.Match[str]) -> str:

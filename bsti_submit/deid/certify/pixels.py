@@ -14,6 +14,9 @@ from bsti_submit.deid.certify.strict import Doubt, structure
 from bsti_submit.model import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bsti_submit.deid.certify.attributes import Kind
     from bsti_submit.model import Buffer
 
 NATIVE = frozenset(("1.2.840.10008.1.2.1",))
@@ -75,13 +78,25 @@ def geometry(elements: dict[int, bytes]) -> Geometry:
 
 
 class PixelCheck:
-    """Check one pixel data element as it streams past. `segments` are the bytes in it that must be searched."""
+    """Check one pixel data element as it streams past. `segments` are the bytes in it that must be searched.
 
-    def __init__(self, syntax: str, shape: Geometry, decode: DecodeFrame | None) -> None:
+    `kind` is what `search` found in whole compressed frames: behind the last coded sample of a scan or tile there is room
+    for anything, and only a decoder could tell where that begins.
+    """
+
+    def __init__(
+        self,
+        syntax: str,
+        shape: Geometry,
+        decode: DecodeFrame | None,
+        search: Callable[[bytes], Kind | None],
+    ) -> None:
         self._syntax = syntax
         self._shape = shape
         self._decode = decode
+        self._search = search
         self.segments: list[bytes] = []
+        self.kind: Kind | None = None
 
     def run(self, feed: Feed) -> None:
         """Consume the element from its header to its end.
@@ -181,6 +196,8 @@ class PixelCheck:
         shape = self._shape
         coded = examine(frame, self._syntax, shape)
         self.segments.extend(coded.segments)
+        if self.kind is None:
+            self.kind = self._search(frame)
         if coded.precision <= shape.high + 1 == shape.stored or shape.stored == shape.allocated:
             return
         # The codestream has room above BitsStored, where an old overlay may hide: only decoding can tell.

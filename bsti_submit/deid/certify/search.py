@@ -12,9 +12,10 @@ credit                  as free text, but for the people, places and devices aro
                         may well be one of them, and is named on purpose.
 equipment, codes        people and ids only, ordinary words not; dates with full years.
 coded terms (CS)        people and ids only, ordinary words not.
-numbers, dates, times   judged by form (`forms`); a whole number equal to an id of seven digits or more counts.
+numbers, dates, times   judged by form (`forms`); a whole number equal to an id of six digits or more counts.
 every byte              UIDs; and in values that are not text, between elements and in codestream headers: names
                         of six letters or more, ids of six characters or more, dates of eight digits.
+compressed frames       names and ids of eight characters or more, UIDs: shorter ones are there by chance.
 ======================  =========================================================================================
 """
 
@@ -145,7 +146,7 @@ class Matcher:
         self._numbers = frozenset(
             word.lstrip("0")
             for word, kind in known.words.items()
-            if kind in (Kind.IDENTIFIER, Kind.CONTACT) and word.isdecimal() and len(word.lstrip("0")) >= _NUMBER
+            if kind in (Kind.IDENTIFIER, Kind.CONTACT) and word.isdecimal() and len(word.lstrip("0")) >= _NUMBER - 1
         ) | frozenset(str(date) for date in self._dates)
         self._longest_uid = max(map(len, self._uids), default=0)
         self._raw, self._raw_patterns = self._build(self._plain_patterns())
@@ -284,7 +285,7 @@ class Matcher:
         return frozenset(self._known.dates_of_patient.get(patient, ()))
 
     def is_original_number(self, digits: str) -> bool:
-        """Whether a whole number is an id of seven digits or more, or a date of the input."""
+        """Whether a whole number is an id of six digits or more, or a date of the input."""
         return digits.lstrip("0") in self._numbers
 
     def is_identifier(self, text: str) -> bool:

@@ -86,8 +86,11 @@ class _Walk:
                     found.append(Found(tag, vr, buffer[start : min(start + length, end)], charset))
             elif tag == _CHARSET:
                 charset = buffer[start : min(start + length, end)]
-            elif tag in _PIXELS or not tag:
-                return end  # pixels, or zero bytes where an element should be
+            elif (tag in _PIXELS and not depth) or not any(buffer[pos : pos + 8]):
+                return end  # the pixels, or zero bytes where an element should be
+            elif tag in _PIXELS and length == _UNDEFINED:
+                pos = self._fragments(start, end)  # of an icon, with the rest of the header behind it
+                continue
             elif not vr:
                 if tag in (_ITEM_END, _SEQUENCE_END):
                     return start
@@ -104,6 +107,16 @@ class _Walk:
                 pos = reached if length == _UNDEFINED else stop
             else:
                 pos = start + length
+        return end
+
+    def _fragments(self, pos: int, end: int) -> int:
+        """Pass over compressed pixels, and return where they end."""
+        while pos + 8 <= end:
+            group, element, length = _IMPLICIT[self._big](self._buffer, pos)
+            pos += 8
+            if group << 16 | element != _ITEM:
+                return pos
+            pos += length
         return end
 
     def _unknown(self, tag: int, start: int, stop: int, charset: bytes) -> None:
