@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import tomllib
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +247,12 @@ def _unknown_values(said: Mapping[str, Any]) -> Iterable[str]:
         yield "option 113101 is claimed by itself, on instances that were examined; leave it out"
     if said.get("date_policy", "modified") not in {DatePolicy.MODIFIED, DatePolicy.REMOVED}:
         yield "date_policy must be modified or removed"
+    schema = said.get("clinical_schema")
+    if (
+        schema is not None
+        and not (resources.files("bsti_submit") / "schemas" / f"clinical-{schema}.schema.json").is_file()
+    ):
+        yield "clinical_schema is not a version of the clinical record that this program knows"
     for name in said.get("patterns", ()):
         if name not in PATTERNS:
             yield f"{name} is not a pattern that can be looked for" + _near(name, PATTERNS)

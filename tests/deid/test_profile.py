@@ -230,6 +230,8 @@ WRONG = [
     ("wrong-base", SITE.replace("bsti-default", "bsti-defualt"), "must name a shipped profile"),
     ("type", SITE + 'age_cap = "89"\n', "must be a whole number"),
     ("age", SITE + "age_cap = 120\n", "from 0 to 89"),
+    ("schema", SITE + 'clinical_schema = "9.9"\n', "clinical_schema is not a version"),
+    ("schema-path", SITE + 'clinical_schema = "../x"\n', "clinical_schema is not a version"),
     ("option", SITE + 'options = ["113100", "999"]\n', "not in CID 7050"),
     ("full-dates", SITE + 'options = ["113100", "113106"]\n', "never allowed"),
     ("pixel-claim", SITE + 'options = ["113100", "113101"]\n', "by itself"),
