@@ -754,7 +754,7 @@ def mutants(path, count, seed):
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_damaged_files_are_staged_or_held_and_never_raise(name):
-    _damage(FILES / "test_files" / name, 80)
+    _damage(FILES / "test_files" / name, 84)
 
 
 @pytest.mark.nightly
