@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SERVICE = "bsti-submit"
 KEY_BYTES = 32
+_IN_KEYRING = "site.key.in-keyring"
+"""An empty file that says where the key is."""
 _KEYRING_SECONDS = 5.0
 """A locked keyring over SSH may wait for ever for a password that nobody can type."""
 
@@ -150,7 +152,18 @@ def ask_keyring_again() -> Found | None:
 
 
 def create_site_key(home: Path) -> Found:
-    """Make a site key and keep it. Only ever called when a person is there to be told to back it up."""
+    """Make a site key and keep it. Only ever called when a person is there to be told to back it up.
+
+    Raises
+    ------
+    SettingsError
+        If the keyring holds the site's key, but not in this session: over SSH there may be none at all.
+    """
+    if (home / _IN_KEYRING).exists():
+        raise SettingsError(
+            "The site key was put in the system keyring, and the keyring of this session does not have it.",
+            hint="Work in the desktop session in which it was made, or import its backup: bsti-submit key import FILE",
+        )
     key = secrets.token_bytes(KEY_BYTES)
     return keep_site_key(home, key)
 
@@ -159,6 +172,8 @@ def keep_site_key(home: Path, key: bytes) -> Found:
     """Keep a site key in the system keyring or, where there is none, in an owner-only file."""
     text = base64.b64encode(key).decode("ascii")
     if _keyring_set("site key", text):
+        with suppress(OSError):
+            (make_home(home) / _IN_KEYRING).touch(0o600)
         return Found(Secret(key), "the system keyring")
     file = make_home(home) / "site.key"
     try:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from keyring.backends import null
+from typer.testing import CliRunner
 
 from bsti_submit import credentials
 from bsti_submit.cli import wiring
+from bsti_submit.cli.app import app
 from bsti_submit.errors import SettingsError
 from bsti_submit.settings import Settings
 
@@ -71,6 +74,24 @@ def test_no_key_is_made_while_the_keyring_stays_locked(ring, tmp_path):
         wiring.site_key(Settings(home=tmp_path), person=True)
     assert ring.kept == {"site key": kept}
     assert not (tmp_path / "site.key").exists()
+
+
+def test_no_second_key_is_made_in_a_session_without_the_keyring(ring, tmp_path):
+    wiring.site_key(Settings(home=tmp_path), person=True)
+    keyring.set_keyring(null.Keyring())
+    with pytest.raises(SettingsError, match="this session does not have it"):
+        wiring.site_key(Settings(home=tmp_path), person=True)
+    assert not (tmp_path / "site.key").exists()
+
+
+def test_a_backup_does_not_replace_a_key_in_a_keyring_that_is_locked(ring, tmp_path, monkeypatch):
+    monkeypatch.setenv("BSTI_HOME", str(tmp_path / "home"))
+    kept = ring.kept["site key"] = base64.b64encode(os.urandom(32)).decode()
+    ring.locked = 1
+    ended = CliRunner().invoke(app, ["key", "import", str(tmp_path / "none")])
+    assert ended.exit_code == 2
+    assert "not replaced" in ended.output
+    assert ring.kept == {"site key": kept}
 
 
 def test_a_token_in_a_locked_keyring_is_none(ring):
