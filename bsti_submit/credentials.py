@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SERVICE = "bsti-submit"
 KEY_BYTES = 32
+_IN_KEYRING = "site.key.in-keyring"
+"""An empty file that says where the key is."""
 _KEYRING_SECONDS = 5.0
 """A locked keyring over SSH may wait for ever for a password that nobody can type."""
 
@@ -130,8 +132,38 @@ def find_site_key(home: Path, environ: Mapping[str, str]) -> Found | None:
     return None
 
 
+def ask_keyring_again() -> Found | None:
+    """Return the site key in the system keyring, None if there surely is none: asked before a key is made.
+
+    Raises
+    ------
+    SettingsError
+        If the keyring does not answer: a key in it would be written over, and the site's cases would link no more.
+    """
+    try:
+        kept = _keyring_ask("site key")
+    except _NoAnswerError:
+        raise SettingsError(
+            "The system keyring does not answer, so it is not known whether this site has a key already.",
+            hint="Unlock it and give the same command again. If this machine has no keyring that works, set "
+            "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring, and the key is kept in a file.",
+        ) from None
+    return Found(Secret(_decode_key(kept, "the system keyring")), "the system keyring") if kept else None
+
+
 def create_site_key(home: Path) -> Found:
-    """Make a site key and keep it. Only ever called when a person is there to be told to back it up."""
+    """Make a site key and keep it. Only ever called when a person is there to be told to back it up.
+
+    Raises
+    ------
+    SettingsError
+        If the keyring holds the site's key, but not in this session: over SSH there may be none at all.
+    """
+    if (home / _IN_KEYRING).exists():
+        raise SettingsError(
+            "The site key was put in the system keyring, and the keyring of this session does not have it.",
+            hint="Work in the desktop session in which it was made, or import its backup: bsti-submit key import FILE",
+        )
     key = secrets.token_bytes(KEY_BYTES)
     return keep_site_key(home, key)
 
@@ -140,6 +172,8 @@ def keep_site_key(home: Path, key: bytes) -> Found:
     """Keep a site key in the system keyring or, where there is none, in an owner-only file."""
     text = base64.b64encode(key).decode("ascii")
     if _keyring_set("site key", text):
+        with suppress(OSError):
+            (make_home(home) / _IN_KEYRING).touch(0o600)
         return Found(Secret(key), "the system keyring")
     file = make_home(home) / "site.key"
     try:
@@ -189,21 +223,37 @@ def _safe_backend() -> bool:
     return not module.startswith(("keyring.backends.fail", "keyring.backends.null", "keyrings.alt"))
 
 
+class _NoAnswerError(Exception):
+    """The keyring is locked, broken, or waits for a password."""
+
+
 def _bounded(call: Callable[[], str | None]) -> str | None:
-    """Run a keyring call in a thread, since a locked keyring may never answer."""
+    """Run a keyring call in a thread, since a locked keyring may never answer.
+
+    Raises
+    ------
+    _NoAnswerError
+        If it does not, or fails.
+    """
     pool = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="keyring")
     try:
         return pool.submit(call).result(timeout=_KEYRING_SECONDS)
     except Exception:  # noqa: BLE001 - every backend raises its own kinds, and their texts are not ours to show
-        return None
+        raise _NoAnswerError from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _keyring_get(name: str) -> str | None:
+def _keyring_ask(name: str) -> str | None:
     import keyring
 
     return _bounded(lambda: keyring.get_password(SERVICE, name) if _safe_backend() else None)
+
+
+def _keyring_get(name: str) -> str | None:
+    with suppress(_NoAnswerError):
+        return _keyring_ask(name)
+    return None
 
 
 def _keyring_set(name: str, value: str) -> bool:
@@ -215,4 +265,6 @@ def _keyring_set(name: str, value: str) -> bool:
         keyring.set_password(SERVICE, name, value)
         return keyring.get_password(SERVICE, name)
 
-    return _bounded(call) == value
+    with suppress(_NoAnswerError):
+        return _bounded(call) == value
+    return False

@@ -116,9 +116,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     site = read_site_file(home / "site.toml") if (home / "site.toml").is_file() else {}
     ca_bundle = environ.get("BSTI_CA_BUNDLE") or str(site.get("ca_bundle", ""))
     contributor = site.get("contributor", {})
+    registry = (environ.get("BSTI_REGISTRY") or str(site.get("registry", ""))).rstrip("/")
+    if _has_sign_in(registry):
+        raise SettingsError(
+            "BSTI_REGISTRY must have no name or password in it.", hint="Sign in with: bsti-submit login"
+        )
     return Settings(
         home=home,
-        registry=(environ.get("BSTI_REGISTRY") or str(site.get("registry", ""))).rstrip("/"),
+        registry=registry,
         ca_bundle=Path(ca_bundle) if ca_bundle else None,
         nation=str(site.get("nation", NATIONS[0])),
         hospital_number_pattern=str(site.get("hospital_number_pattern", "")),
@@ -175,9 +180,16 @@ def read_site_file(path: Path) -> dict[str, object]:
     registry = found.get("registry", "https://")
     if isinstance(registry, str) and registry and not registry.startswith("https://"):
         problems.append("registry: must start with https://")
+    if isinstance(registry, str) and _has_sign_in(registry):
+        problems.append("registry: must have no name or password in it")
     if problems:
         raise SettingsError("The site file has mistakes.", details=tuple(problems), hint="See docs/setup.md.")
     return found
+
+
+def _has_sign_in(address: str) -> bool:
+    """Whether an address holds a name or a password, which would be shown and kept wherever the address is."""
+    return "@" in address.partition("//")[2].partition("/")[0]
 
 
 def _unknown(number: int, key: str) -> str:

@@ -47,6 +47,24 @@ def test_no_command_repeats_what_it_was_given(words, tmp_path, monkeypatch):
     assert "a fault of its own" not in ended.output
 
 
+@pytest.mark.parametrize("place", ["environment", "site file"])
+@pytest.mark.parametrize("words", [["setup"], ["outbox", "list"], ["attestation", "template"]], ids=" ".join)
+def test_a_password_in_the_registrys_address_is_neither_taken_nor_shown(words, place, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    address = f"https://site:{NAME}@localhost:9"
+    monkeypatch.delenv("BSTI_REGISTRY", raising=False)
+    monkeypatch.setenv("BSTI_HOME", str(home))
+    if place == "environment":
+        monkeypatch.setenv("BSTI_REGISTRY", address)
+    else:
+        (home / "site.toml").write_text(f'registry = "{address}"')
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 7
+    assert "name or password" in ended.output
+    assert NAME not in ended.output
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -72,12 +72,12 @@ def import_key(
     from bsti_submit import keybackup
     from bsti_submit.cli import wiring
     from bsti_submit.cli.output import say
-    from bsti_submit.credentials import keep_site_key
+    from bsti_submit.credentials import ask_keyring_again, keep_site_key
     from bsti_submit.errors import InputError
     from bsti_submit.settings import load_settings
 
     settings = load_settings()
-    if wiring.site_key(settings, person=False).kept:
+    if wiring.site_key(settings, person=False).kept or ask_keyring_again() is not None:
         raise InputError(
             "This machine has a site key already; it is not replaced.",
             hint="Two keys on one site would give a patient two pseudonyms. Ask whoever set this machine up.",

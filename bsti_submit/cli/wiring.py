@@ -106,6 +106,8 @@ def site_key(settings: Settings, *, person: bool, must: bool = False) -> Key:
 
     found = credentials.find_site_key(settings.home, environment())
     if found is None and person:
+        found = credentials.ask_keyring_again()
+    if found is None and person:
         found = credentials.create_site_key(make_home(settings.home))
         say(f"A site key was made and is kept in {found.source}.")
         say("Back it up now: bsti-submit key export FILE. Without it later studies no longer link to earlier ones.")

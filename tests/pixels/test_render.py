@@ -53,6 +53,20 @@ def test_the_full_range_shows_what_the_window_hides():
     assert shown(data, full_range=True).flat[41] < 20
 
 
+def test_the_full_range_shows_what_a_palette_hides():
+    table = np.full(256, 30_000, "<u2").tobytes()
+    colours = ("Red", "Green", "Blue")
+    palette = {f"{colour}PaletteColorLookupTableDescriptor": [256, 0, 16] for colour in colours}
+    palette |= {f"{colour}PaletteColorLookupTableData": table for colour in colours}
+    values = np.full((16, 16), 100, "u1")
+    values[4:8, 4:8] = 101
+    attributes = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PhotometricInterpretation": "PALETTE COLOR"}
+    data = made(values, **attributes, **palette)
+    assert len(np.unique(shown(data))) == 1
+    full = shown(data, full_range=True)
+    assert (full[5, 5], full[0, 0]) == (255, 0)
+
+
 def test_without_a_window_the_bulk_of_the_values_is_spread():
     image = shown(made(ramp(high=1000)))
     assert image.min() == 0

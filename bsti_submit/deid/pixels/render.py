@@ -43,8 +43,8 @@ def render(data: Buffer, *, frame: int = 0, full_range: bool = False, size: int 
     frame
         Counted from 0; taken modulo the number of frames.
     full_range
-        Show every stored value from the least to the greatest, so that text outside the header's window is
-        seen as well.
+        Show every stored value from the least to the greatest, so that text outside the header's window, or
+        in values to which a palette gives one colour, is seen as well.
     size
         The longer side in pixels; 0 for every pixel of the image.
     """
@@ -72,7 +72,7 @@ def to_grey(picture: Picture, frame: int, *, full_range: bool = False) -> NDArra
     values = picture.frame(frame)
     dataset = picture.dataset
     photometric = picture.geometry.photometric
-    if photometric == "PALETTE COLOR":
+    if photometric == "PALETTE COLOR" and not full_range:
         values = apply_color_lut(values, dataset)
     if values.ndim == 3:
         return _to_bytes(values)
