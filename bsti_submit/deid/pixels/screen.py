@@ -20,7 +20,7 @@ CT_CLASSES: Final = frozenset(
 
 _CAPTURE_WORDS: Final = frozenset(
     {"PROT", "PROTOCOL", "SCREEN", "SAVE", "SCREENSAVE", "SCREENSHOT", "CAPTURE", "DOSE", "INFO", "REPORT"}
-    | {"RESULT", "RESULTS", "RGB", "COLOR", "COLOUR"}
+    | {"RESULT", "RESULTS", "RGB", "COLOR", "COLOUR", "TEXT", "PAGE", "SHEET", "SUMMARY"}
 )
 """Words of Image Type that scanners give to pages of text stored as CT images."""
 _SECONDARY: Final = 8
