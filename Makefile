@@ -17,7 +17,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
 # The long suites also run against other people's servers: from PyPI, and from npm where Node is.
 nightly: $(NIGHTLY) lowest
