@@ -203,7 +203,7 @@ def main() -> NoReturn:
     keep_memory_off_disk()
     prepare_streams()
     sys.excepthook = _silent_hook
-    code: object = int(ExitCode.DONE)
+    code: str | int | None = int(ExitCode.DONE)
     try:
         app()
     except SystemExit as ended:
@@ -213,4 +213,4 @@ def main() -> NoReturn:
         code = int(ExitCode.FAULT)
     if not finish_stdout() and code in {None, int(ExitCode.DONE)}:
         code = int(ExitCode.FAULT)
-    sys.exit(code)  # type: ignore[arg-type]
+    sys.exit(code)

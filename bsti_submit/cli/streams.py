@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import typer
 
@@ -60,8 +60,8 @@ def prepare_streams() -> None:
         sys.stderr = _Messages(sys.stderr or _reopened(2, "w"))
 
 
-def _reopened(number: int, mode: str) -> TextIO:
-    return open(number, mode, encoding="utf-8", closefd=False)  # type: ignore[return-value]
+def _reopened(number: int, mode: Literal["r", "w"]) -> TextIO:
+    return open(number, mode, encoding="utf-8", closefd=False)
 
 
 @contextmanager
