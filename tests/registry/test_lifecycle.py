@@ -253,6 +253,13 @@ def test_purge_survives_a_crash_after_the_bytes_went(house: House):
     assert purge_due(house.registry.store) == [package.case_id]
 
 
+def wait_for_review(house, package):
+    until = time.monotonic() + 10
+    while house.state(package)["state"] != "in_review":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_case_left_in_validation_is_taken_up_again(tmp_path: Path):
     house = build(tmp_path)
     package = Package().seal()
@@ -262,10 +269,7 @@ def test_a_case_left_in_validation_is_taken_up_again(tmp_path: Path):
     house = build(tmp_path)
     house.registry.worker.start()
     try:
-        until = time.monotonic() + 10
-        while house.state(package)["state"] != "in_review":
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for_review(house, package)
     finally:
         house.registry.worker.stop()
         house.registry.close()
@@ -288,10 +292,7 @@ def test_a_check_whose_end_could_not_be_written_is_done_again_without_a_restart(
     monkeypatch.setattr(records, "move", move)
     house.registry.worker.start()
     try:
-        until = time.monotonic() + 10
-        while house.state(package)["state"] != "in_review":
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for_review(house, package)
         assert full == []
     finally:
         house.registry.worker.stop()
