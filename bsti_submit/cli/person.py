@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bsti_submit.attestation import CONFIRMATION, text
+from bsti_submit.cli.keyboard import typed_line
 from bsti_submit.errors import ApprovalError, HeldError, StoppedError
 from bsti_submit.printable import printable
 from bsti_submit.report.console import readable
@@ -94,7 +95,7 @@ class Person:
         from rich.text import Text
 
         self._console.print(Text(printable(prompt)), end="", soft_wrap=True)
-        return input().strip()
+        return typed_line().strip()
 
     def yes(self, question: str) -> bool:
         """Ask a question until it is answered."""
