@@ -224,6 +224,7 @@ def mixed(site, samples, chest_and_radiograph):
     return expected, [marker for sample in (*samples, chest_and_radiograph) for marker in sample.markers]
 
 
+@pytest.mark.measured
 def test_each_row_comes_to_what_it_should_and_nothing_identifies_anybody(site, samples, chest_and_radiograph):
     expected, markers = mixed(site, samples, chest_and_radiograph)
     before = {path: path.read_bytes() for path in site.sheet.parent.rglob("*") if path.is_file()}
@@ -296,6 +297,7 @@ def test_a_second_run_sends_nothing_twice_and_goes_on_with_what_waits(site, samp
     assert set(site.arrived()) == {row["case_id"] for row in sent.values()}
 
 
+@pytest.mark.measured
 def test_a_radiograph_goes_once_somebody_has_looked_at_it(site, chest_and_radiograph):
     from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
     from bsti_submit.deid.pixels.screen import needs_look
@@ -376,6 +378,7 @@ def test_killed_again_and_again_it_still_makes_one_case_a_row(site, samples, wor
 
 
 @posix
+@pytest.mark.measured
 def test_outside_its_hours_rows_are_prepared_and_nothing_is_sent_until_it_is_time(site, samples):
     for sample in samples[:2]:
         site.add(sample)
@@ -430,6 +433,7 @@ def test_a_pace_that_cannot_be_read_is_said_before_any_work(site, samples, wrong
 
 @posix
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.measured
 def test_ctrl_c_ends_it_cleanly_and_says_how_to_go_on(site, samples, workers):
     for sample in samples:
         site.add(sample)
@@ -469,6 +473,7 @@ def is_alive(group):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds a process's children in /proc")
+@pytest.mark.measured
 def test_a_process_that_dies_takes_only_its_own_row_with_it(site, samples):
     for sample in samples[:4]:
         site.add(sample)
@@ -527,6 +532,7 @@ def test_nothing_is_sent_without_a_valid_attestation(site, samples):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.measured
 def test_a_dry_run_builds_and_counts_and_keeps_nothing(site, samples, workers):
     site.add(samples[0])
     site.add(samples[1])

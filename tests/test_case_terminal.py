@@ -111,6 +111,7 @@ def metrics(terminal, sample, *, ct_only=False):
     return len(turns)
 
 
+@pytest.mark.measured
 def test_a_first_case_with_wrong_answers_on_the_way(person, registry, study):
     before = contents(study.folder)
     with person.starts("case", study.folder) as terminal:
@@ -246,6 +247,7 @@ def test_a_case_takes_few_lines_and_yes_takes_what_is_prefilled(person, study):
         assert terminal.ends() == 0
 
 
+@pytest.mark.measured
 def test_stopped_in_the_middle_and_gone_on_with(person, plain):
     with person.starts("case", plain.folder) as terminal:
         terminal.answers(
@@ -405,6 +407,7 @@ def test_pictures_that_nobody_opened_are_not_attested_as_looked_at(person, plain
     assert "looked-at" not in json.dumps(records)
 
 
+@pytest.mark.measured
 def test_three_wrong_hospital_numbers_stop_the_case(person, plain, clinical):
     for options in ((), ("--clinical", clinical)):
         with person.starts("case", plain.folder, *options) as terminal:
@@ -483,6 +486,7 @@ def test_an_invalid_clinical_file_is_told_before_anything_is_asked(person, study
         assert "/open/" not in terminal.shown
 
 
+@pytest.mark.measured
 def test_an_earlier_study_is_chosen_by_number_and_images_are_left_out(person, study, clinical):
     with person.starts("case", study.folder, "--study", "9") as terminal:
         terminal.sees("There is no study number 9 here.")
@@ -512,6 +516,7 @@ def test_a_clinical_file_that_denies_the_chosen_earlier_study_is_refused(person,
 
 
 @pytest.mark.parametrize("verdict", ["rejected", "nothing"])
+@pytest.mark.measured
 def test_a_picture_that_is_not_cleared_is_left_out_or_stops_the_case_before_the_metrics(person, study, verdict):
     with person.starts("case", study.folder, "--yes") as terminal:
         page = terminal.opens_page()
@@ -616,6 +621,7 @@ def test_a_patient_without_a_number_is_asked_about(person, plain, tmp_path):
         assert terminal.ends() == 130
 
 
+@pytest.mark.measured
 def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
     with person.starts("package", plain.folder, "--clinical", clinical) as terminal:
         assert terminal.ends() == 0
@@ -651,6 +657,7 @@ def test_a_package_is_looked_at_approved_and_sent(person, plain, clinical):
         assert terminal.ends() == 2
 
 
+@pytest.mark.measured
 def test_a_case_that_did_not_get_through_goes_on_by_the_same_command(person, registry, plain, clinical):
     away = person.but(BSTI_REGISTRY="https://127.0.0.1:9", BSTI_GIVE_UP_AFTER="1")
     with away.starts("case", plain.folder, "--clinical", clinical) as terminal:
@@ -685,6 +692,7 @@ def other_body_part(folder, source, **changes):
     return folder
 
 
+@pytest.mark.measured
 def test_images_that_do_not_say_chest_are_asked_about(person, plain, tmp_path):
     folder = other_body_part(tmp_path / "unknown", plain.folder, BodyPartExamined="ABDOMEN")
     with person.starts("case", folder) as terminal:
@@ -798,6 +806,7 @@ def test_the_messages_that_the_page_explains_are_ours():
         assert spoken in code, row
 
 
+@pytest.mark.measured
 def test_an_amendment_at_a_terminal_shows_what_changes_and_claims_no_look(person, registry, plain, clinical, tmp_path):
     with person.starts("case", plain.folder, "--clinical", clinical) as terminal:
         terminal.answer("Last three characters", plain.id_suffix)

@@ -13,7 +13,7 @@ import pytest
 from bsti_submit.cli.demonstration import Demonstration
 from bsti_submit.sample import everything_below, make_sample
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.measured]
 
 
 def demo(folder, *options, **environment):

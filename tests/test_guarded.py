@@ -12,6 +12,8 @@ from bsti_submit.transport.pins import Pins
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX")
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 @pytest.mark.parametrize("words", [["login"], ["outbox", "list"], ["registry", "serve"]])

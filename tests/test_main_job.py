@@ -15,7 +15,7 @@ from tests.support.registry import running_registry
 from tests.support.site import bsti as run
 from tests.support.site import clinical, completed
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.measured]
 
 
 @pytest.fixture(scope="module")

@@ -163,6 +163,7 @@ def change(folder: Path, **values: str) -> None:
 UNKNOWN = {"BSTI_TOKEN": "bsti_nobody"}
 
 
+@pytest.mark.measured
 def test_studies_that_were_withdrawn_go_again_only_knowingly(house):
     first = house.case()["case_id"]
     house.run("withdraw", first, "--reason", "patient-objection")
@@ -184,6 +185,7 @@ def test_a_case_that_the_registry_refused_is_not_made_again_unchanged(house):
 
 
 @pytest.mark.parametrize("other", [("--leave-out", "1"), ("--profile", "bsti-dates-removed")])
+@pytest.mark.measured
 def test_a_waiting_package_is_made_anew_when_another_is_asked_for(house, other):
     first = house.package()
     attested = by_hand.attestation(
@@ -226,6 +228,7 @@ def test_studies_that_were_sent_are_not_packaged_again_without_notice(house):
     assert house.package("--again")["case_id"] != first
 
 
+@pytest.mark.measured
 def test_more_images_of_a_sent_study_are_told(house):
     more = house.study / "2.dcm"
     kept = more.read_bytes()

@@ -40,12 +40,14 @@ def test_a_result_that_cannot_be_written_is_a_failure_that_says_so(bsti, words):
     assert b"fault of its own" not in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "case --help"])
-def test_help_that_cannot_be_written_is_a_failure(bsti, words):
-    assert bsti(words, "> /dev/full").returncode == 1
+@pytest.mark.parametrize("words", ["--help", "--version", "case --help", "profile --help"])
+def test_help_that_cannot_be_written_is_a_failure_that_says_so(bsti, words):
+    done = bsti(words, "> /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == b"The result could not be written to standard output: the disk may be full.\n"
 
 
-@pytest.mark.parametrize("words", ["profile show", "clinical schema", "--help", "outbox list --json"])
+@pytest.mark.parametrize("words", ["profile show", "clinical schema", "--help", "case --help", "outbox list --json"])
 def test_a_reader_that_goes_ends_the_command_without_a_word(bsti, words):
     done = bsti(words, "| { exec <&-; sleep 3; }")
     assert done.returncode == 1

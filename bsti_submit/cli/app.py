@@ -93,6 +93,7 @@ class Shell(Group):
 
     def _told(self, ctx: Any) -> object:
         from bsti_submit.cli.output import tell_error, tell_fault
+        from bsti_submit.cli.streams import stdout_failed
 
         try:
             return super().invoke(ctx)
@@ -109,7 +110,8 @@ class Shell(Group):
             if is_usage_error(fault):
                 without_values(fault)
                 raise
-            tell_fault(fault)
+            if not stdout_failed(fault):  # as with a help text, which no command of ours writes
+                tell_fault(fault)
             raise typer.Exit(int(ExitCode.FAULT)) from None
 
 
@@ -198,7 +200,7 @@ def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: Traceb
 
 def main() -> NoReturn:
     """Run the command line and exit with the contract's codes."""
-    from bsti_submit.cli.streams import finish_stdout, prepare_streams
+    from bsti_submit.cli.streams import finish_stdout, prepare_streams, stdout_failed
 
     keep_memory_off_disk()
     prepare_streams()
@@ -209,7 +211,8 @@ def main() -> NoReturn:
     except SystemExit as ended:
         code = ended.code
     except BaseException as fault:  # noqa: BLE001 - nothing may end in a traceback, which shows values
-        _silent_hook(type(fault), fault, None)
+        if not stdout_failed(fault):
+            _silent_hook(type(fault), fault, None)
         code = int(ExitCode.FAULT)
     if not finish_stdout() and code in {None, int(ExitCode.DONE)}:
         code = int(ExitCode.FAULT)

@@ -19,6 +19,8 @@ from bsti_submit.errors import BstiError, ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_UNWRITTEN = "The result could not be written to standard output: the disk may be full."
+
 
 class _Messages(io.TextIOWrapper):
     """A stderr that goes quiet where it can no longer be written: its disk is full, or its reader is gone."""
@@ -84,7 +86,7 @@ def result_stream() -> Iterator[TextIO]:
     except OSError:
         _give_up_stdout()
         raise BstiError(
-            "The result could not be written to standard output: the disk may be full.",
+            _UNWRITTEN,
             hint="What the command did stands. To see the result, make room and run it again.",
         ) from None
 
@@ -96,6 +98,15 @@ def finish_stdout() -> bool:
     except (OSError, ValueError):
         _give_up_stdout()
         return False
+    return True
+
+
+def stdout_failed(fault: BaseException) -> bool:
+    """Return whether it was stdout that raised a fault, and say so unless its reader has merely gone."""
+    if not isinstance(fault, OSError) or finish_stdout():
+        return False
+    if not isinstance(fault, BrokenPipeError):
+        sys.stderr.write(f"{_UNWRITTEN}\n")
     return True
 
 

@@ -15,6 +15,8 @@ from .test_prompt import WHOLE_CASE
 
 pexpect = pytest.importorskip("pexpect", reason="pseudo-terminals are not to be had here")
 
+pytestmark = pytest.mark.measured
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys

@@ -25,7 +25,7 @@ from tests.support.package import CLINICAL, instance, write_profile
 from tests.support.registry import running_registry
 from tests.support.site import clinical, completed
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.measured]
 NOWHERE = {"BSTI_REGISTRY": "https://127.0.0.1:9", "BSTI_GIVE_UP_AFTER": "1"}
 
 

@@ -28,6 +28,8 @@ from tests.support.openapi import SOURCE, TARGET, generated
 from tests.support.package import Package, write_profile
 from tests.support.registry import RunningRegistry, running_registry
 
+pytestmark = pytest.mark.measured
+
 
 def handshake(registry: RunningRegistry, newest: ssl.TLSVersion) -> str | None:
     context = ssl.create_default_context(cafile=str(registry.ca_bundle))

@@ -20,6 +20,7 @@ warnings.simplefilter("always")
 
 OFFLINE = """
 import sys
+sys.modules["requests"] = None
 def _refuse(event, arguments):
     if event.startswith("socket."):
         with open({tale!r}, "a") as tale:
@@ -27,7 +28,10 @@ def _refuse(event, arguments):
         raise OSError("sockets are disabled")
 sys.addaudithook(_refuse)
 """
-"""No socket of any kind can be made, and whoever tried is written down, even if the refusal was swallowed."""
+"""No socket of any kind can be made, and whoever tried is written down, even if the refusal was swallowed.
+
+`requests` is no dependency of ours, but pydicom imports it where it is there, and that makes a socket of its own.
+"""
 
 
 def python_path(folder: Path, *bodies: str) -> str:
