@@ -22,7 +22,8 @@ _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
 _WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
-"""UTF-16; among 16-bit words there must be a word in it, since small numbers look like digits and signs."""
+"""UTF-16. A word of it is told whatever stands around it, but among 16-bit numbers only where nothing else does: small
+ones look like letters, digits and signs."""
 _NAME: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{9}")
 """A run that hardly any numbers look like, whatever stands around it; shorter ones would be met among floats."""
 _SHORT_NAME: Final = re.compile(rb"[A-Za-z]{4}[A-Za-z ^,.'-]{2}")
@@ -34,6 +35,7 @@ _FORMS: Final = {"FD": "<d", "FL": "<f", "SL": "<l", "SV": "<q", "UL": "<L", "UV
 _MOST_BYTES: Final = 256
 _FEWEST, _MOST = 100_000, 10**12
 _SMALLEST, _LARGEST = 1e-60, 1e60
+_NARROW: Final = frozenset(("SS", "US"))
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
 _MONTH = rb"(?:0[1-9]|1[0-2])"
@@ -64,7 +66,7 @@ _MOST_ENTRIES: Final = 65_536
 
 def is_text(vr: str, value: bytes) -> bool:
     """Tell binary numbers that are text: a name where a length belongs."""
-    if _NAME.search(value) is not None:
+    if _NAME.search(value) is not None or (vr not in _NARROW and _WIDE_WORD.search(value) is not None):
         return True
     if vr == "FD":
         doubles = array("d", value)
@@ -75,7 +77,7 @@ def is_text(vr: str, value: bytes) -> bool:
         return (vr in _SINGLE and len(value) == _WORD and value.isalnum()) or _SHORT_NAME.fullmatch(value) is not None
     if _TEXT.fullmatch(value) is not None:
         return True
-    return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)
+    return _WIDE.fullmatch(value) is not None and (vr not in _NARROW or _WIDE_WORD.search(value) is not None)
 
 
 def whole_numbers(vr: str, value: bytes) -> bytes:
