@@ -6,6 +6,7 @@ them would pass unseen; but text seen as numbers has a look of its own.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from array import array
@@ -15,17 +16,22 @@ from typing import TYPE_CHECKING, Final
 from stdnum.gb import nhs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
 _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
 _WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
-"""UTF-16; among 16-bit words there must be a word in it, since small numbers look like digits and signs."""
+"""UTF-16. A word of it is told whatever stands around it, but among 16-bit numbers only where nothing else does: small
+ones look like letters, digits and signs."""
 _NAME: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{9}")
 """A run that hardly any numbers look like, whatever stands around it; shorter ones would be met among floats."""
 _SHORT_NAME: Final = re.compile(rb"[A-Za-z]{4}[A-Za-z ^,.'-]{2}")
+_RUN_IN_TABLE: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11,}")
+_WIDE_RUN_IN_TABLE: Final = re.compile(rb"(?:[A-Za-z]\0){6,}")
+_STEP_OF_BYTES, _STEP_OF_WORDS = 8, 1024
+"""The widest steps between the neighbours of a table of grey values or colours that has room for letters."""
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
@@ -34,6 +40,7 @@ _FORMS: Final = {"FD": "<d", "FL": "<f", "SL": "<l", "SV": "<q", "UL": "<L", "UV
 _MOST_BYTES: Final = 256
 _FEWEST, _MOST = 100_000, 10**12
 _SMALLEST, _LARGEST = 1e-60, 1e60
+_NARROW: Final = frozenset(("SS", "US"))
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
 _MONTH = rb"(?:0[1-9]|1[0-2])"
@@ -64,7 +71,7 @@ _MOST_ENTRIES: Final = 65_536
 
 def is_text(vr: str, value: bytes) -> bool:
     """Tell binary numbers that are text: a name where a length belongs."""
-    if _NAME.search(value) is not None:
+    if _NAME.search(value) is not None or (vr not in _NARROW and _WIDE_WORD.search(value) is not None):
         return True
     if vr == "FD":
         doubles = array("d", value)
@@ -75,7 +82,30 @@ def is_text(vr: str, value: bytes) -> bool:
         return (vr in _SINGLE and len(value) == _WORD and value.isalnum()) or _SHORT_NAME.fullmatch(value) is not None
     if _TEXT.fullmatch(value) is not None:
         return True
-    return _WIDE.fullmatch(value) is not None and (vr not in {"US", "SS"} or _WIDE_WORD.search(value) is not None)
+    return _WIDE.fullmatch(value) is not None and (vr not in _NARROW or _WIDE_WORD.search(value) is not None)
+
+
+def is_text_in_table(value: bytes) -> bool:
+    """Tell text in a table of grey values or colours.
+
+    Any table that passes the values of letters looks like them, but rises or falls evenly, and text does not.
+    """
+    narrow = (run for run in _RUN_IN_TABLE.findall(value) if not _is_even(run))
+    wide = (run for run in _WIDE_RUN_IN_TABLE.findall(value) if not _is_smooth(run[::2], _STEP_OF_BYTES))
+    return any(narrow) or any(wide)
+
+
+def _is_even(run: bytes) -> bool:
+    """Whether a run of bytes is a piece of a table, of 8-bit entries or of 16-bit ones."""
+    pairs = (memoryview(run[start : start + (len(run) - start & ~1)]).cast("H") for start in (0, 1))
+    return _is_smooth(run, _STEP_OF_BYTES) or any(_is_smooth(words, _STEP_OF_WORDS) for words in pairs)
+
+
+def _is_smooth(entries: Sequence[int], widest: int) -> bool:
+    steps = [after - before for before, after in itertools.pairwise(entries)]
+    rising = [step > 0 for step in steps if step]
+    turns = sum(before != after for before, after in itertools.pairwise(rising))
+    return turns <= 1 and max(map(abs, steps)) <= widest
 
 
 def whole_numbers(vr: str, value: bytes) -> bytes:

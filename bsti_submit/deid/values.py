@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
-from bsti_submit.deid.numeric import is_identifying, is_text, most_values, whole_numbers
+from bsti_submit.deid.numeric import is_identifying, is_text, is_text_in_table, most_values, whole_numbers
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
@@ -150,14 +150,17 @@ class Values:
         raw: memoryview | None,
         characters: Characters,
     ) -> Buffer | None:
+        if tag in _LOOK_UP_TABLES:
+            if len(value) & 1 or is_text_in_table(bytes(value)):
+                self._counts["malformed"] += 1
+                return None
+            return raw if raw is not None and stated == vr else encode(tag, vr, value)
         if vr in _NUMBERS:
             if not has_form(vr, value) or self._is_no_number(tag, vr, value):
                 self._counts["malformed"] += 1
                 return None
             return raw if raw is not None and stated == vr else encode(tag, vr, value)
         if vr in BULK:
-            if tag in _LOOK_UP_TABLES and not len(value) & 1:
-                return raw if raw is not None and stated == vr else encode(tag, vr, value)
             self._counts["removed"] += 1
             return None
         if vr in PLAIN_TEXT:

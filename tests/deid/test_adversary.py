@@ -6,14 +6,17 @@ import io
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import time
 import unicodedata
 
+import numpy as np
 import pydicom
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from pydicom.dataset import Dataset
 
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.engine import Engine
@@ -25,7 +28,7 @@ from bsti_submit.model import Certified, InstanceRef, Reason
 from bsti_submit.phi import Identified
 from bsti_submit.sample.probes import make_probes
 from tests.deid.hostile import KEPT, Hostile, hostile
-from tests.deid.slices import ct_slice
+from tests.deid.slices import ct_dataset, ct_slice, written
 from tests.deid.test_engine import file_of, mutants
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what is planted on purpose
@@ -217,3 +220,55 @@ def test_nothing_told_or_kept_holds_a_value(tmp_path):
         assert not [secret for secret in secrets if secret.lower().encode() in told or b"zqplant" in told]
     kept = b"".join(path.read_bytes().lower() for path in home.rglob("*") if path.is_file())
     assert not [secret for secret in secrets if secret.lower().encode() in kept]
+
+
+# --- tables of grey values and colours ---
+
+
+def _with_table(vr, entries, bits, *, text=b""):
+    """A slice with a look-up table that rises evenly to the largest value, or falls to text in its midst."""
+    dataset = ct_dataset(rows=8, private=False)
+    count = entries or 65_536
+    ramp = (np.arange(count) * ((1 << bits) - 1) // (count - 1)).astype("<u2").tobytes()
+    middle = len(ramp) // 4 * 2
+    data = ramp[:middle] + text + ramp[middle + len(text) :]
+    table = Dataset()
+    table.add_new(0x00283002, "US", [entries, 0, bits])
+    table.add_new(0x00283006, vr, list(struct.unpack(f"<{count}H", data)) if vr == "US" else data)
+    dataset.VOILUTSequence = [table]
+    return written(dataset)
+
+
+@pytest.mark.parametrize(("entries", "bits"), [(256, 8), (256, 16), (4096, 12), (16_384, 14), (16_384, 16), (0, 16)])
+@pytest.mark.parametrize("vr", ["OW", "US"])
+def test_a_table_that_rises_through_the_letters_stays_whole(vr, entries, bits):
+    if vr == "US" and not entries:
+        return  # too long for its VR
+    data = _with_table(vr, entries, bits)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    before, after = (pydicom.dcmread(io.BytesIO(each)).VOILUTSequence[0] for each in (data, file_of(staged)))
+    assert after.LUTData == before.LUTData
+
+
+@pytest.mark.parametrize("entries", [256, 4096])
+def test_a_palette_of_grey_stays_whole(entries):
+    dataset = ct_dataset(rows=8, private=False)
+    bits = 8 if entries == 256 else 16
+    ramp = (np.arange(entries) * ((1 << bits) - 1) // (entries - 1)).astype("<u1" if bits == 8 else "<u2").tobytes()
+    for number in (1, 2, 3):
+        dataset.add_new(0x00281100 + number, "US", [entries, 0, bits])
+        dataset.add_new(0x00281200 + number, "OW", ramp)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    data = written(dataset)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).RedPaletteColorLookupTableData == ramp
+
+
+@pytest.mark.parametrize("text", [b"Quillfeather, Zebedee", "Quillfeather".encode("utf-16-le"), b"quillfeather z"])
+@pytest.mark.parametrize("vr", ["OW", "US"])
+def test_text_in_a_table_takes_it_away(vr, text):
+    out = file_of(staged_of(_with_table(vr, 4096, 16, text=text), known=False))
+    assert text not in out
+    assert "LUTData" not in pydicom.dcmread(io.BytesIO(out)).VOILUTSequence[0]

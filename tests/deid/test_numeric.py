@@ -45,6 +45,14 @@ def test_a_name_in_numbers_is_told_whatever_stands_around_it(text, vr):
         assert tag[vr] not in read(out_of(with_raw(raw_element(tag[vr], vr, raw))))
 
 
+@pytest.mark.parametrize("vr", ["AT", "FD", "FL", "UL", "SL", "SV", "UV"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["Hargreaves\\x  ", "\u00abHargreaves\u00bb", "[Hargreaves!]"])
+def test_a_wide_name_in_numbers_is_told_whatever_stands_around_it(text, encoding, vr):
+    raw = text.encode(encoding)
+    assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8))
+
+
 @pytest.mark.parametrize("vr", ["US", "SS"])
 def test_a_short_name_in_three_words_is_told(vr):
     assert is_text(vr, b"JONES ")

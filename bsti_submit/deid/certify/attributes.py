@@ -74,6 +74,13 @@ EQUIPMENT = _tags(
 )
 """Text that names a device model or a code: compared with people and ids only, not with places or devices."""
 
+TABLES = _tags(
+    "LUTData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData "
+    "AlphaPaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData "
+    "SegmentedGreenPaletteColorLookupTableData SegmentedBluePaletteColorLookupTableData"
+)
+"""Tables of grey values and colours, which pass through the values of letters."""
+
 KIND_OF_TAG: dict[int, Kind] = {
     **dict.fromkeys(PATIENT_NAMES, Kind.PATIENT_NAME),
     **dict.fromkeys(IDENTIFIERS, Kind.IDENTIFIER),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from bsti_submit.deid.certify.attributes import (
     BINARY_SIZES,
     EQUIPMENT,
     NUMBER_VRS,
+    TABLES,
     TEXT_VRS,
     VRS_OF_TAG,
     Kind,
@@ -66,8 +68,10 @@ _BINARY = {b"FD": "<d", b"FL": "<f", b"SL": "<l", b"SV": "<q", b"UL": "<L", b"UV
 """Binary numbers that have room for an id of six digits."""
 _LONGEST_NUMBER = 64
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
-_LETTERS = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11}")
+_LETTERS = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11,}")
 """Text in the place of binary numbers."""
+_WIDE_LETTERS = re.compile(rb"(?:[A-Za-z]\0){6}|(?:\0[A-Za-z]){6}")
+_WIDE_SIZES = frozenset((4, 8))
 _CODES = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 _NOT_AS_AGREED = frozenset(("foreign-uid", "malformed-date", "encoding", "unknown-word"))
 _CHARSET = 0x00080005
@@ -98,7 +102,7 @@ class Forms:
         """
         if not raw or (vr not in BINARY_SIZES and not raw.strip(b" ")):
             return None
-        wrong = self._wrong_syntax(vr, raw)
+        wrong = self._wrong_syntax(tag, vr, raw)
         if wrong:
             return Finding(Reason.ELEMENT_NOT_ALLOWED, name_of(tag), "syntax")
         if allowed is not None:
@@ -116,7 +120,7 @@ class Forms:
         return Finding(reason, name_of(tag), kind)
 
     @staticmethod
-    def _wrong_syntax(vr: bytes, raw: bytes) -> bool:
+    def _wrong_syntax(tag: int, vr: bytes, raw: bytes) -> bool:
         syntax = _SYNTAX.get(vr)
         if syntax is not None:
             return syntax.fullmatch(raw) is None or (
@@ -124,7 +128,7 @@ class Forms:
             )
         size = BINARY_SIZES.get(vr)
         if size is not None:
-            return len(raw) % size != 0 or _LETTERS.search(raw) is not None
+            return len(raw) % size != 0 or _has_letters(tag, size, raw)
         return _CONTROLS.search(raw) is not None
 
     def _as_written(self, vr: bytes, raw: bytes, allowed: Allowed, codec: str) -> bool | None:
@@ -260,6 +264,27 @@ _FREE_FORMS: dict[bytes, frozenset[Form]] = {
     b"TM": frozenset((Form.KEEP, Form.DATE)),
 }
 """Forms under which a value of each VR may be other than written by the profile: it is searched then."""
+
+
+def _has_letters(tag: int, size: int, raw: bytes) -> bool:
+    """Tell text in binary numbers; a table of grey values or colours that rises through the letters is none."""
+    if size in _WIDE_SIZES and _WIDE_LETTERS.search(raw) is not None:
+        return True
+    runs = _LETTERS.findall(raw)
+    return any(tag not in TABLES or not _slopes(run) for run in runs)
+
+
+def _slopes(run: bytes) -> bool:
+    """Whether neighbours differ by little and in one direction but for one turn, read as bytes or as 16-bit words."""
+    for step, widest in ((1, 8), (2, 1024)):
+        for start in range(step):
+            end = len(run) - (len(run) - start) % step
+            values = [int.from_bytes(run[at : at + step], "little") for at in range(start, end, step)]
+            differences = [after - before for before, after in pairwise(values) if after != before]
+            turns = sum((one < 0) != (two < 0) for one, two in pairwise(differences))
+            if turns <= 1 and all(abs(one) <= widest for one in differences):
+                return True
+    return False
 
 
 def vr_is_right(tag: int, vr: bytes) -> bool:
