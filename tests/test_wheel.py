@@ -159,7 +159,8 @@ def test_the_source_archive_holds_what_making_and_testing_need(shipped):
     with tarfile.open(shipped[0]) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     needed = tracked("bsti_submit", "profiles", "docs", "tests", "tools", ".ci")
-    needed |= {path.name for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".txt"} and path.is_file()}
+    top = [path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")]
+    needed |= {path.name for path in top if path.suffix in {".md", ".toml", ".txt"}}
     assert needed | {"LICENSE", "Makefile"} <= held
     assert not {
         name for name in held - needed if name.split("/")[0] not in {"LICENSE", "Makefile", "PKG-INFO", ".gitignore"}

@@ -93,7 +93,7 @@ class Shell(Group):
 
     def _told(self, ctx: Any) -> object:
         from bsti_submit.cli.output import tell_error, tell_fault
-        from bsti_submit.cli.streams import stdout_failed
+        from bsti_submit.cli.streams import unwritten
 
         try:
             return super().invoke(ctx)
@@ -110,8 +110,11 @@ class Shell(Group):
             if is_usage_error(fault):
                 without_values(fault)
                 raise
-            if not stdout_failed(fault):  # as with a help text, which no command of ours writes
+            told = unwritten(fault)  # a help text, which no command of ours writes
+            if told is None:
                 tell_fault(fault)
+            else:
+                sys.stderr.write(told)
             raise typer.Exit(int(ExitCode.FAULT)) from None
 
 
@@ -200,7 +203,7 @@ def _silent_hook(kind: type[BaseException], fault: BaseException, _trace: Traceb
 
 def main() -> NoReturn:
     """Run the command line and exit with the contract's codes."""
-    from bsti_submit.cli.streams import finish_stdout, prepare_streams, stdout_failed
+    from bsti_submit.cli.streams import finish_stdout, prepare_streams, unwritten
 
     keep_memory_off_disk()
     prepare_streams()
@@ -211,8 +214,11 @@ def main() -> NoReturn:
     except SystemExit as ended:
         code = ended.code
     except BaseException as fault:  # noqa: BLE001 - nothing may end in a traceback, which shows values
-        if not stdout_failed(fault):
+        told = unwritten(fault)
+        if told is None:
             _silent_hook(type(fault), fault, None)
+        else:
+            sys.stderr.write(told)
         code = int(ExitCode.FAULT)
     if not finish_stdout() and code in {None, int(ExitCode.DONE)}:
         code = int(ExitCode.FAULT)

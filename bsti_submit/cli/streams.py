@@ -101,13 +101,11 @@ def finish_stdout() -> bool:
     return True
 
 
-def stdout_failed(fault: BaseException) -> bool:
-    """Return whether it was stdout that raised a fault, and say so unless its reader has merely gone."""
+def unwritten(fault: BaseException) -> str | None:
+    """Return what to say of a fault that stdout raised, nothing if its reader has merely gone; None of any other fault."""
     if not isinstance(fault, OSError) or finish_stdout():
-        return False
-    if not isinstance(fault, BrokenPipeError):
-        sys.stderr.write(f"{_UNWRITTEN}\n")
-    return True
+        return None
+    return "" if isinstance(fault, BrokenPipeError) else f"{_UNWRITTEN}\n"
 
 
 def _give_up_stdout() -> None:

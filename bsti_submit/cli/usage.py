@@ -12,7 +12,7 @@ _AS_THEY_ARE = {"MissingParameter", "NoArgsIsHelpError"}
 _EXPECTED: Final = re.compile(
     r"(?:Input should be |.* is not )"
     r"(a valid \w+|in the range [\d.<>=x ]+|(?:greater|less) than (?:or equal to )?[\d.]+"
-    r"|(?:one of )?'[\w.-]+'(?:(?:, | or )'[\w.-]+')*)(?:, unable to [a-z ]+)?\.?",
+    r"|(?:one of )?'[\w.-]+'(?:(?:, | or )'[\w.-]+')*)(?:, unable to [a-z ]+| range)?\.?",
     re.DOTALL,
 )
 """What Typer may say of a value that it does not take: only what it expects is repeated, never the value itself."""
