@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pydicom
 from hypothesis import strategies as st
 from pydicom.charset import convert_encodings, encode_string
-from pydicom.datadict import DicomDictionary
+from pydicom.datadict import DicomDictionary, dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
@@ -122,6 +122,9 @@ def items(draw: st.DrawFn, character_set: str, markers: set[str], syntax: pydico
     dataset = Dataset()
     for tag in draw(st.lists(st.sampled_from(TAGS + list(STRANGE)), max_size=4, unique=True)):
         marker, vr, raw = draw(values(character_set))
+        if vr == "UN" and dictionary_has_tag(tag):
+            # pydicom puts the dictionary's VR for UN, and writes none that the dictionary leaves open.
+            vr = "OB" if " or " in dictionary_VR(tag) else vr
         raw += b" " * (-len(raw) % 8)
         if vr not in {"OB", "OW", "OF", "OD", "UN", "UT", "UC", "UR"}:
             raw = raw[:65534]
