@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, event, given, settings
 from pydicom.dataset import Dataset
 
 from bsti_submit.deid.certify import Gate, Harvest
+from bsti_submit.deid.certify.forms import Forms
 from bsti_submit.deid.engine import Engine
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.deid.pseudonyms import SiteKey, patient_scope
@@ -274,3 +275,12 @@ def test_text_in_a_table_takes_it_away(vr, text):
     out = file_of(staged_of(_with_table(vr, 4096, 16, text=text), known=False))
     assert text not in out
     assert "LUTData" not in pydicom.dcmread(io.BytesIO(out)).VOILUTSequence[0]
+
+
+@pytest.mark.parametrize(("vr", "size"), [(b"UL", 4), (b"FD", 8)])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_gate_tells_a_wide_name_in_numbers_by_itself(vr, size, encoding):
+    """The engine takes it out; the gate must not need that."""
+    text = "Zqplantor\\xxxxxx".encode(encoding)
+    assert Forms._wrong_syntax(0x00081161, vr, text)
+    assert not Forms._wrong_syntax(0x00081161, vr, bytes(range(1, 9)) * size)
