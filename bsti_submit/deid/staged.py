@@ -202,6 +202,10 @@ class Staged:
         """Return it with its pixels coded otherwise."""
         return replace(self, pixels=pixels, transfer_syntax_uid=transfer_syntax_uid)
 
+    def to_bytes(self) -> bytes:
+        """Return the whole file in memory."""
+        return b"".join(bytes(chunk) for chunk in self.payload().chunks())
+
     def payload(self) -> FilePayload:
         """Return the bytes of the file."""
         before = [raw for tag, raw in self.elements if tag < PIXEL_DATA]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.engine import Engine
-from bsti_submit.deid.pixels.decisions import Verdict
-from bsti_submit.deid.pixels.picture import picture_digest
+from bsti_submit.deid.pixels.blank import blank
 from bsti_submit.deid.pixels.recode import JPEG_LS_LOSSLESS, decode_samples, encode_frames
 from bsti_submit.deid.pixels.screen import screen
 from bsti_submit.deid.pseudonyms import WeakPatientId, patient_mark, patient_scope, random_scope
@@ -20,14 +19,14 @@ from bsti_submit.deid.words import KnownWords
 from bsti_submit.identifiers import Strength, find_identifiers
 from bsti_submit.intake.source import UnreadableInstance
 from bsti_submit.model import Outcome, Reason, Rejection
+from bsti_submit.pipeline.looking import Looking
 from bsti_submit.report.events import InstanceDone, Progress, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bsti_submit.deid.certify import Matcher
-    from bsti_submit.deid.pixels.decisions import DecisionStore
-    from bsti_submit.deid.pixels.screen import Screening
+    from bsti_submit.deid.pixels.decisions import Decision, DecisionStore
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
     from bsti_submit.deid.staged import Staged
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from bsti_submit.intake.source import Source
     from bsti_submit.model import Buffer, Certified, InstanceRef
     from bsti_submit.phi import Identified
+    from bsti_submit.pipeline.looking import Look
+    from bsti_submit.pipeline.prepared import Prepared
     from bsti_submit.report.events import Event
 
 
@@ -111,10 +112,8 @@ class Work:
 
     Parameters
     ----------
-    source, identity
-        Where the instances come from, and what is known of whom they are about.
-    profile
-        The rules.
+    prepared
+        The surveyed source, under its profile.
     key
         The site key: pictures are known again by a digest under it.
     decisions
@@ -123,26 +122,16 @@ class Work:
         Whether native pixels are coded losslessly (JPEG-LS) where that is smaller.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        identity: Identity,
-        profile: Profile,
-        key: SiteKey,
-        decisions: DecisionStore | None,
-        *,
-        compress: bool,
-    ) -> None:
-        self._source = source
-        self._identity = identity
-        self._profile = profile
-        self._picture_key = key.derive(b"pictures")
-        self._decisions = decisions
+    def __init__(self, prepared: Prepared, key: SiteKey, decisions: DecisionStore | None, *, compress: bool) -> None:
+        self._source = prepared.source
+        self._identity = prepared.identity
+        self._profile = prepared.profile
         self._compress = compress
-        self._engine = Engine(profile)
+        self._engine = Engine(prepared.profile)
         self._gate: Gate | None = None
+        self.looking = Looking(prepared, decisions, key.derive(b"pictures"))
         self.cleared: dict[InstanceRef, str] = {}
-        """The digests of the pictures that went on because a person had cleared them."""
+        """The marks of the decisions by which pictures went on because a person had cleared them."""
 
     @property
     def gate(self) -> Gate:
@@ -183,39 +172,48 @@ class Work:
         staged = self.stage(instance)
         if isinstance(staged, Rejection):
             return staged
-        screening = self._screened(instance, staged)
-        if screening.reason is not None:
-            outcome = Outcome.LEFT_OUT if screening.reason is Reason.LEFT_OUT_BY_PERSON else Outcome.HELD
-            return Rejection(instance.ref, instance.sop_class_uid, outcome, screening.reason)
-        if screening.examined:
+        look = self.look(instance, staged)
+        if look.reason is not None:
+            outcome = Outcome.LEFT_OUT if look.reason is Reason.LEFT_OUT_BY_PERSON else Outcome.HELD
+            return Rejection(instance.ref, instance.sop_class_uid, outcome, look.reason)
+        if look.regions:
+            blanked = blank(staged, look.regions)
+            if isinstance(blanked, Refusal):
+                return held(instance, blanked.reason, blanked.attribute)
+            staged = blanked
+        if look.examined:
             staged = staged.examined()
         if self._compress:
             staged = compressed(staged)
         return self.gate.certify(instance.ref, staged.payload())
+
+    def look(self, instance: SurveyedInstance, staged: Staged) -> Look:
+        """Look at a picture, and note it if it goes on because a person cleared it."""
+        look = self.looking.at(instance, staged)
+        self._note(instance, look.reason, look.decision)
+        return look
 
     def goes(self, instance: SurveyedInstance) -> bool:
         """Whether an instance is to go by what was decided about its picture until now; nothing is certified.
 
         A picture that nobody has looked at yet is to go: it is no reason to overlook that it is there.
         """
-        if screen(instance).reason is None:
+        reason = screen(instance).reason
+        if reason is None and self.looking.nothing_decided:
             return True
         staged = self.stage(instance)
-        return not isinstance(staged, Rejection) and self._screened(instance, staged).reason in {
-            None,
-            Reason.NOT_LOOKED_AT,
-        }
+        if isinstance(staged, Rejection):
+            return False
+        decision = self.looking.decision(staged)
+        if decision is not None:
+            reason = screen(instance, decision.verdict).reason
+        self._note(instance, reason, decision)
+        return reason in {None, Reason.NOT_LOOKED_AT}
 
-    def _screened(self, instance: SurveyedInstance, staged: Staged) -> Screening:
-        """Screen an instance, and note the picture if it goes on because a person cleared it."""
+    def _note(self, instance: SurveyedInstance, reason: Reason | None, decision: Decision | None) -> None:
         self.cleared.pop(instance.ref, None)
-        if screen(instance).reason is None:
-            return screen(instance)
-        digest = self.digest(staged)
-        screening = screen(instance, self._verdict(digest))
-        if screening.examined and screening.reason is None and digest is not None:
-            self.cleared[instance.ref] = digest
-        return screening
+        if reason is None and decision is not None:
+            self.cleared[instance.ref] = decision.mark
 
     def stage(self, instance: SurveyedInstance) -> Staged | Rejection:
         """De-identify one instance, without certifying it: for the final check, or for a person to look at."""
@@ -227,32 +225,6 @@ class Work:
         if isinstance(staged, Refusal):
             return held(instance, staged.reason, staged.attribute)
         return staged
-
-    def verdict(self, staged: Staged) -> Verdict | None:
-        """Return what a person decided about exactly this picture."""
-        return self._verdict(self.digest(staged) if self._decisions is not None else None)
-
-    def _verdict(self, digest: str | None) -> Verdict | None:
-        return None if digest is None or self._decisions is None else self._decisions.verdict(digest)
-
-    def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None) -> None:
-        """Keep or take back what a person decided about a picture."""
-        digest = self.digest(staged)
-        if self._decisions is None or digest is None:
-            return
-        if verdict is None:
-            self._decisions.withdraw(digest)
-        else:
-            self._decisions.record(digest, verdict, ref=ref)
-
-    def digest(self, staged: Staged) -> str | None:
-        """Return the keyed digest of a picture; None if it cannot be read as one."""
-        return picture_digest(self._picture_key, file_bytes(staged))
-
-
-def file_bytes(staged: Staged) -> bytes:
-    """Return a staged instance as one file in memory."""
-    return b"".join(bytes(chunk) for chunk in staged.payload().chunks())
 
 
 def national(text: str) -> list[tuple[str, int, int]]:

@@ -20,6 +20,8 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from bsti_submit.deid.pixels.decisions import PixelGeometry, pixel_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
@@ -35,6 +37,14 @@ config.logger.disabled = True
 gdcm.Trace.DebugOff()
 gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
+
+_PALETTE: Final = tuple(
+    f"{segmented}{colour}PaletteColorLookupTable{part}"
+    for segmented in ("", "Segmented")
+    for colour in ("Red", "Green", "Blue")
+    for part in ("Descriptor", "Data")
+    if not (segmented and part == "Descriptor")
+)
 
 _PREFERRED: Final = {
     "1.2.840.10008.1.2.4.50": ("pillow", "gdcm"),
@@ -105,7 +115,14 @@ class Picture:
         PictureError
             If the fragments cannot be told apart.
         """
-        return pixel_digest(key, self.geometry, self.parts())
+        return pixel_digest(key, self.geometry, [*self._palette(), *self.parts()])
+
+    def _palette(self) -> Iterator[Buffer]:
+        """Yield what a palette picture's colours are read from: under another palette it shows something else."""
+        for keyword in _PALETTE if self.geometry.photometric == "PALETTE COLOR" else ():
+            value = self.dataset.get(keyword)
+            yield f"{keyword} ".encode()
+            yield value if isinstance(value, bytes) else repr(value).encode()
 
     def frame(self, index: int) -> NDArray[Any]:
         """Return one frame as stored values: (rows, columns), or (rows, columns, 3) as RGB.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bsti_submit.deid.pixels.anatomy import Coverage, Described, coverage
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.model import Reason
+
+if TYPE_CHECKING:
+    from bsti_submit.deid.pixels.examine import Examination
 
 CT_CLASSES: Final = frozenset(
     (
@@ -16,7 +19,14 @@ CT_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
     )
 )
-"""The only classes whose pictures are not all looked at. Whatever is not CT is."""
+"""CT images: series are searched for text as a whole."""
+RADIOGRAPH_CLASSES: Final = frozenset(
+    (
+        "1.2.840.10008.5.1.4.1.1.1",  # CR
+        "1.2.840.10008.5.1.4.1.1.1.1",  # DX, for presentation
+        "1.2.840.10008.5.1.4.1.1.1.1.1",  # DX, for processing
+    )
+)
 
 _CAPTURE_WORDS: Final = frozenset(
     {"PROT", "PROTOCOL", "SCREEN", "SAVE", "SCREENSAVE", "SCREENSHOT", "CAPTURE", "DOSE", "INFO", "REPORT"}
@@ -75,15 +85,16 @@ class Screening:
     examined: bool
 
 
-def needs_look(instance: Screened) -> bool:
-    """Say whether a person has to look at the picture.
+def needs_person(instance: Screened) -> bool:
+    """Say whether a person has to look at the picture, whatever a search for text says of it.
 
-    Burned In Annotation ``NO`` is never believed. Looked at are all radiographs, anything that is not CT,
-    and of CT what is said to have, or looks like it has, a page of text: colour, eight bits, a dose or
-    protocol page.
+    Of CT those are pages of text, as far as the header tells: colour, eight bits, a dose or protocol page; and
+    whatever is neither CT nor a radiograph. Burned In Annotation ``NO`` is never believed, ``YES`` is.
     """
-    if instance.sop_class_uid not in CT_CLASSES or instance.burned_in == "YES":
+    if instance.burned_in == "YES" or instance.sop_class_uid not in CT_CLASSES | RADIOGRAPH_CLASSES:
         return True
+    if instance.sop_class_uid in RADIOGRAPH_CLASSES:
+        return False
     if instance.samples > 1 or instance.photometric not in {"", "MONOCHROME1", "MONOCHROME2"}:
         return True
     if 0 < instance.bits_stored <= _SECONDARY or 0 < instance.bits_allocated <= _SECONDARY:
@@ -92,10 +103,16 @@ def needs_look(instance: Screened) -> bool:
     return not words.isdisjoint(_CAPTURE_WORDS)
 
 
-def screen(instance: Screened, verdict: Verdict | None = None) -> Screening:
-    """Screen one instance, given what a person decided about exactly these pixels, if anyone did.
+def screen(instance: Screened, verdict: Verdict | None = None, found: Examination | None = None) -> Screening:
+    """Screen one instance.
 
-    A head is held whatever was decided: clearing a picture of text does not clear a face.
+    Parameters
+    ----------
+    verdict
+        What a person decided about exactly these pixels, if anyone did. A head is held whatever was decided: clearing
+        a picture of text does not clear a face.
+    found
+        What the search for text found in it, if it was searched. Until then nothing but the header speaks.
     """
     covers = coverage(instance)
     reason: Reason | None = None
@@ -105,6 +122,8 @@ def screen(instance: Screened, verdict: Verdict | None = None) -> Screening:
         reason = Reason.REJECTED_BY_PERSON
     elif covers is Coverage.HEAD:
         reason = Reason.HEAD_COVERED
-    elif verdict is None and needs_look(instance):
+    elif verdict is None and needs_person(instance):
         reason = Reason.NOT_LOOKED_AT
-    return Screening(reason, covers, examined=verdict is Verdict.CLEARED)
+    elif verdict is None and found is not None:
+        reason = found.doubt
+    return Screening(reason, covers, examined=verdict is Verdict.CLEARED or found is not None)

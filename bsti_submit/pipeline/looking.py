@@ -1,0 +1,137 @@
+"""What is known of the pictures of a source: what a person decided, and what the search for text found where nobody did."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bsti_submit.deid.pixels.picture import Picture, PictureError, picture_digest
+from bsti_submit.deid.pixels.screen import CT_CLASSES, screen
+from bsti_submit.intake.source import UnreadableInstance
+from bsti_submit.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bsti_submit.deid.pixels.decisions import Decision, DecisionStore, Verdict
+    from bsti_submit.deid.pixels.examine import Examination
+    from bsti_submit.deid.pixels.regions import Region
+    from bsti_submit.deid.staged import Staged
+    from bsti_submit.intake.instance import SurveyedInstance
+    from bsti_submit.model import InstanceRef
+    from bsti_submit.pipeline.prepared import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is to become of one picture.
+
+    Attributes
+    ----------
+    reason
+        Why it is held or left out; None if it may go on.
+    regions
+        What is blanked before it goes on.
+    examined
+        Whether a person or the search for text really looked at it.
+    decision
+        What a person decided about it, None if nobody did.
+    """
+
+    reason: Reason | None
+    regions: tuple[Region, ...] = ()
+    examined: bool = False
+    decision: Decision | None = None
+
+
+class Looking:
+    """Look at the pictures of one source.
+
+    A CT series is searched as a whole, so that what is left out of a case does not change what is found in the rest.
+
+    Parameters
+    ----------
+    decisions
+        What people decided; None where nothing was ever decided.
+    key
+        Pictures are known again by a digest under it.
+    """
+
+    def __init__(self, prepared: Prepared, decisions: DecisionStore | None, key: bytes) -> None:
+        self._source = prepared.source
+        self._examiner = prepared.examiner
+        self._is_known = prepared.identity.mentions
+        self._decisions = decisions
+        self._key = key
+        self._series: defaultdict[str, list[InstanceRef]] = defaultdict(list)
+        self._surveyed: set[str] = set()
+        for instance in prepared.survey.instances:
+            if instance.sop_class_uid in CT_CLASSES:
+                self._series[instance.series_uid.reveal()].append(instance.ref)
+
+    @property
+    def nothing_decided(self) -> bool:
+        """Whether nobody ever decided about any picture."""
+        return self._decisions is None or self._decisions.is_empty()
+
+    def at(self, instance: SurveyedInstance, staged: Staged) -> Look:
+        """Look at the picture of an instance, as it would leave."""
+        try:
+            picture = Picture(staged.to_bytes())
+            decision = self._decided(picture)
+        except PictureError:
+            return Look(Reason.PIXEL_CODING)
+        if decision is not None:
+            screening = screen(instance, decision.verdict)
+            return Look(screening.reason, decision.regions, screening.examined, decision)
+        if (reason := screen(instance).reason) is not None:
+            return Look(reason)
+        found = self._search(instance, picture)
+        screening = screen(instance, found=found)
+        return Look(screening.reason, found.regions, screening.examined)
+
+    def suggested(self, instance: SurveyedInstance, staged: Staged) -> tuple[Region, ...]:
+        """Return where text was found in a picture, for a person to judge; nothing if it cannot be searched."""
+        try:
+            return self._search(instance, Picture(staged.to_bytes())).regions
+        except PictureError:
+            return ()
+
+    def decision(self, staged: Staged) -> Decision | None:
+        """Return what a person decided about exactly this picture."""
+        if self.nothing_decided:
+            return None  # no picture need be read
+        try:
+            return self._decided(Picture(staged.to_bytes()))
+        except PictureError:
+            return None
+
+    def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None, regions: Sequence[Region] = ()) -> None:
+        """Keep or take back what a person decided about a picture."""
+        digest = picture_digest(self._key, staged.to_bytes())
+        if self._decisions is None or digest is None:
+            return
+        if verdict is None:
+            self._decisions.withdraw(digest)
+        else:
+            self._decisions.record(digest, verdict, regions, ref=ref)
+
+    def _decided(self, picture: Picture) -> Decision | None:
+        if self._decisions is None or self.nothing_decided:
+            return None
+        return self._decisions.find(picture.digest(self._key))
+
+    def _search(self, instance: SurveyedInstance, picture: Picture) -> Examination:
+        series = instance.series_uid.reveal() if instance.sop_class_uid in CT_CLASSES else None
+        if series is not None and series not in self._surveyed:
+            self._surveyed.add(series)
+            self._examiner.survey(series, self._pictures(series))
+        return self._examiner.examine(picture, series, self._is_known)
+
+    def _pictures(self, series: str) -> Iterator[Picture]:
+        """Yield the pictures of a series, one in memory at a time. What cannot be read is held when its turn comes."""
+        for ref in self._series[series]:
+            with suppress(PictureError, UnreadableInstance):
+                yield Picture(self._source.read(ref))
