@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bsti_submit.deid.certify import Matcher
-    from bsti_submit.deid.pixels.decisions import DecisionStore
+    from bsti_submit.deid.pixels.decisions import Decision, DecisionStore
+    from bsti_submit.deid.pixels.regions import Region
     from bsti_submit.deid.pixels.screen import Screening
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
@@ -142,7 +143,7 @@ class Work:
         self._engine = Engine(profile)
         self._gate: Gate | None = None
         self.cleared: dict[InstanceRef, str] = {}
-        """The digests of the pictures that went on because a person had cleared them."""
+        """What marks the pictures, and the regions to blank, that went on because a person had cleared them."""
 
     @property
     def gate(self) -> Gate:
@@ -183,10 +184,12 @@ class Work:
         staged = self.stage(instance)
         if isinstance(staged, Rejection):
             return staged
-        screening = self._screened(instance, staged)
+        screening, regions = self._screened(instance, staged)
         if screening.reason is not None:
             outcome = Outcome.LEFT_OUT if screening.reason is Reason.LEFT_OUT_BY_PERSON else Outcome.HELD
             return Rejection(instance.ref, instance.sop_class_uid, outcome, screening.reason)
+        if regions:  # as it is now, with these regions in it, the person would not let it go
+            return held(instance, Reason.REJECTED_BY_PERSON)
         if screening.examined:
             staged = staged.examined()
         if self._compress:
@@ -201,21 +204,24 @@ class Work:
         if screen(instance).reason is None:
             return True
         staged = self.stage(instance)
-        return not isinstance(staged, Rejection) and self._screened(instance, staged).reason in {
+        return not isinstance(staged, Rejection) and self._screened(instance, staged)[0].reason in {
             None,
             Reason.NOT_LOOKED_AT,
         }
 
-    def _screened(self, instance: SurveyedInstance, staged: Staged) -> Screening:
-        """Screen an instance, and note the picture if it goes on because a person cleared it."""
+    def _screened(self, instance: SurveyedInstance, staged: Staged) -> tuple[Screening, tuple[Region, ...]]:
+        """Screen an instance, and note the picture if it goes on because a person cleared it; what to blank first."""
         self.cleared.pop(instance.ref, None)
         if screen(instance).reason is None:
-            return screen(instance)
+            return screen(instance), ()
         digest = self.digest(staged)
-        screening = screen(instance, self._verdict(digest))
-        if screening.examined and screening.reason is None and digest is not None:
-            self.cleared[instance.ref] = digest
-        return screening
+        decision = self._decision(digest)
+        if decision is None or digest is None:
+            return screen(instance), ()
+        screening = screen(instance, decision.verdict)
+        if screening.examined and screening.reason is None:
+            self.cleared[instance.ref] = decision.mark(digest)
+        return screening, decision.regions
 
     def stage(self, instance: SurveyedInstance) -> Staged | Rejection:
         """De-identify one instance, without certifying it: for the final check, or for a person to look at."""
@@ -228,22 +234,27 @@ class Work:
             return held(instance, staged.reason, staged.attribute)
         return staged
 
+    def decision(self, staged: Staged) -> Decision | None:
+        """Return what a person decided about exactly this picture, with what is to be blanked in it."""
+        return self._decision(self.digest(staged) if self._decisions is not None else None)
+
     def verdict(self, staged: Staged) -> Verdict | None:
-        """Return what a person decided about exactly this picture."""
-        return self._verdict(self.digest(staged) if self._decisions is not None else None)
+        """Return just the verdict about exactly this picture."""
+        decision = self.decision(staged)
+        return decision.verdict if decision else None
 
-    def _verdict(self, digest: str | None) -> Verdict | None:
-        return None if digest is None or self._decisions is None else self._decisions.verdict(digest)
+    def _decision(self, digest: str | None) -> Decision | None:
+        return None if digest is None or self._decisions is None else self._decisions.find(digest)
 
-    def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None) -> None:
-        """Keep or take back what a person decided about a picture."""
+    def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None, regions: Iterable[Region] = ()) -> None:
+        """Keep or take back what a person decided about a picture, and what is to be blanked in it."""
         digest = self.digest(staged)
         if self._decisions is None or digest is None:
             return
         if verdict is None:
             self._decisions.withdraw(digest)
         else:
-            self._decisions.record(digest, verdict, ref=ref)
+            self._decisions.record(digest, verdict, regions, ref=ref)
 
     def digest(self, staged: Staged) -> str | None:
         """Return the keyed digest of a picture; None if it cannot be read as one."""
