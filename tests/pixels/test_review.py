@@ -55,7 +55,7 @@ class Client:
     def ask(self, method, path, body=None, **headers):
         connection = http.client.HTTPConnection(*self.address.split(":"), timeout=10)
         sent = {"Cookie": self.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), sent)
         answer = connection.getresponse()
         data = answer.read()
         connection.close()

@@ -212,7 +212,7 @@ class ReviewServer:
                     self._found[index] = None
             return self._found[index]
 
-    def decide(self, index: int, verdict: Verdict | None, rows: object = ()) -> None:
+    def decide(self, index: int, verdict: Verdict | None, rows: object) -> None:
         """Take a decision, or take one back.
 
         Parameters
@@ -230,7 +230,7 @@ class ReviewServer:
             If the regions are none of this picture, or given with another verdict.
         """
         item = self.items[index]
-        if rows and verdict is not Verdict.CLEARED:
+        if rows != [] and verdict is not Verdict.CLEARED:
             raise ValueError("only what is cleared has regions")
         with self._lock:
             regions: tuple[Region, ...] = ()
@@ -249,9 +249,8 @@ class ReviewServer:
                     raise DecisionRefused("It is still being searched for text: wait a moment.")
                 if len(self._found.get(index) or ()) > MOST_REGIONS:
                     raise DecisionRefused("Too much in it looks like text: leave it out, or reject it.")
-                if rows:
-                    height, width = self._sizes[index]
-                    regions = from_rows(rows, rows=height, columns=width, frames=item.frames)
+                height, width = self._sizes[index]
+                regions = from_rows(rows, rows=height, columns=width, frames=item.frames)
             if self._on_decision:
                 self._on_decision(item.ref, verdict, regions)
             self.regions.pop(item.ref, None)

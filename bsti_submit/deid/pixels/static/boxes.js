@@ -56,7 +56,7 @@ export function drawBoxes() {
     lay(element, box);
     paper.append(element);
   }
-  if (focused) elementOf(focused)?.focus({ preventScroll: true });
+  if (focused && focused === boxes.chosen) elementOf(focused)?.focus({ preventScroll: true });
   boxes.changed();
 }
 

@@ -3,6 +3,7 @@ import { adjust, arrived, brightness, byId, contrast, large, load, newView, pape
 
 const token = document.querySelector('meta[name="review-token"]').content;
 const WORDS = { cleared: "✓ cleared", rejected: "✗ rejected", "left-out": "– left out" };
+const WRITING = "a name, number, date or other writing that could tell who this is?";
 const WHEEL = 50; // so far a wheel or two fingers go for one slice
 
 let state = null;
@@ -105,6 +106,7 @@ function paintBoxes(item) {
   const suggested = item.boxes.filter((box) => box.suggested).length;
   const elsewhere = item.boxes.filter((box) => box.frame !== null && box.frame !== frame).length;
   byId("clear-words").textContent = count ? `Blank ${counted(count, "box", "boxes")} and clear` : "No: clear it";
+  byId("question").textContent = count ? `Outside the boxes, is there ${WRITING}` : `Is there ${WRITING}`;
   const told = [];
   if (searching(item)) told.push("Looking for text…");
   else if (item.told) told.push(item.told);
@@ -232,6 +234,11 @@ function toggleFull() {
   view.full = !view.full;
   adjust(0, 1);
   draw();
+}
+
+function zoom() {
+  const box = boxes.chosen;
+  toggleZoom(null, box && { x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2 });
 }
 
 function togglePreview() {
@@ -379,7 +386,7 @@ const KEYS = {
   a: changing(everyFrame),
   p: togglePreview,
   f: toggleFull,
-  z: () => toggleZoom(),
+  z: () => zoom(),
   "+": () => contrast(1 / 1.25),
   "=": () => contrast(1 / 1.25),
   "-": () => contrast(1.25),
@@ -440,7 +447,7 @@ async function start() {
     button.addEventListener("click", () => (button.dataset.verdict ? decide(button.dataset.verdict) : undo()));
   }
   const clicks = {
-    previous: () => step(-1), next: () => step(1), full: toggleFull, other: toggleFull, zoom: () => toggleZoom(),
+    previous: () => step(-1), next: () => step(1), full: toggleFull, other: toggleFull, zoom,
     reset: resetWindow, done: finish, help: KEYS["?"], preview: togglePreview, "next-box": nextBox,
     "new-box": changing(newBox), "delete-box": changing(deleteBox), "every-frame": changing(everyFrame),
   };

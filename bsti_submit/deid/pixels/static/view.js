@@ -39,8 +39,9 @@ export function middle() {
   return spot({ clientX: box.left + stage.clientWidth / 2, clientY: box.top + stage.clientHeight / 2 });
 }
 
-export function toggleZoom(event) {
-  const at = event && event.clientX ? spot(event) : middle();
+// To or from the place of a click, or another place, or what is in the middle.
+export function toggleZoom(event, place_) {
+  const at = place_ || (event?.clientX ? spot(event) : middle());
   view.zoomed = stage.classList.toggle("zoomed");
   byId("zoom").setAttribute("aria-pressed", String(view.zoomed));
   place();
