@@ -447,9 +447,8 @@ def test_the_preview_blacks_the_boxes_out_and_both_sizes_fit(browser, tmp_path):
             assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
             browser.screenshot(tmp_path / f"{name}.png")
             shown = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).astype(int)
-            (left, top), (right, bottom) = map(
-                lambda p: (round(p[0]), round(p[1])), (page.at(20, 10), page.at(120, 30))
-            )
+            left, top = map(round, page.at(20, 10))
+            right, bottom = map(round, page.at(120, 30))
             assert shown[top + 1 : bottom - 1, left + 1 : right - 1].max() == 0
             assert shown[top + 1 : bottom - 1, right + 3 : right + 40].mean() > 20
         browser.resize(1280, 943)

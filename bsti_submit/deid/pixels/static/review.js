@@ -231,8 +231,7 @@ function turn(by) {
 }
 
 function toggleFull() {
-  view.full = !view.full;
-  adjust(0, 1);
+  Object.assign(view, { full: !view.full, level: 0, width: 1 });
   draw();
 }
 
