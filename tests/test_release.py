@@ -18,6 +18,7 @@ from pydicom.misc import is_dicom
 from bsti_submit import attestation as attesting
 from bsti_submit.cli.wiring import site_key as found_key
 from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
+from bsti_submit.deid.pixels.regions import Region
 from bsti_submit.deid.pixels.screen import needs_look
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.outbox import Outbox, State
@@ -106,7 +107,7 @@ class House:
         database.close()
         return found & set(self.states())
 
-    def decide(self, path: Path, verdict: Verdict) -> None:
+    def decide(self, path: Path, verdict: Verdict, regions: tuple[Region, ...] = ()) -> None:
         """Decide on every picture that has to be looked at, as `review` does."""
         key = found_key(Settings(self.home), person=False, must=True).key
         profile = load_profile("bsti-default")
@@ -118,7 +119,7 @@ class House:
             looked = [found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_look(found)]
             assert looked
             for instance in looked:
-                work.decide(work.stage(instance), instance.ref, verdict)
+                work.decide(work.stage(instance), instance.ref, verdict, regions)
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +266,8 @@ def test_a_picture_that_was_rejected_after_all_goes_nowhere(house):
     house.decide(house.study, Verdict.REJECTED)
     house.case(code=3)
     house.approve(case_id, code=3)
+    house.decide(house.study, Verdict.CLEARED, (Region(1, 2, 30, 40),))
+    house.approve(case_id, code=3)  # what was packed does not have this blanked
     house.decide(house.study, Verdict.CLEARED)
     house.approve(case_id)
     house.decide(house.study, Verdict.REJECTED)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bsti_submit.bundle import PackageReader
     from bsti_submit.cli.person import Person
-    from bsti_submit.deid.pixels.review import ReviewItem
+    from bsti_submit.deid.pixels.review_items import ReviewItem
     from bsti_submit.model import InstanceRef
     from bsti_submit.outbox import OutboxCase
     from bsti_submit.settings import Settings
@@ -125,12 +125,8 @@ def package_items(reader: PackageReader, refs: Mapping[str, InstanceRef] | None 
     """
     from functools import partial
 
-    from bsti_submit.deid.pixels.render import render
-    from bsti_submit.deid.pixels.review import ReviewItem
+    from bsti_submit.deid.pixels.review_items import ReviewItem, drawn_from
     from bsti_submit.model import InstanceRef
-
-    def draw(name: str, *, frame: int, full_range: bool, size: int) -> bytes:
-        return render(reader.read(name), frame=frame, full_range=full_range, size=size)
 
     known = refs or {name: InstanceRef(number) for number, name in enumerate(reader.images(), 1)}
     # In the order of the source, in which a stack of slices can be looked through; the package has that of the UIDs.
@@ -139,7 +135,7 @@ def package_items(reader: PackageReader, refs: Mapping[str, InstanceRef] | None 
         ReviewItem(
             known[name],
             f"{number} of {len(names)}",
-            partial(draw, name),
+            drawn_from(partial(reader.read, name)),
             group=f"Series {name.split('/')[2].lstrip('0')}",
         )
         for number, name in enumerate(names, 1)

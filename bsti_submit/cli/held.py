@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.cli.output import listed
 from bsti_submit.deid.pixels.decisions import Verdict
-from bsti_submit.deid.pixels.render import render
-from bsti_submit.deid.pixels.review import ReviewItem
+from bsti_submit.deid.pixels.review_items import ReviewItem, drawn_from
 from bsti_submit.deid.pixels.screen import needs_look, screen
 from bsti_submit.errors import InputError
 from bsti_submit.model import Outcome, Reason, Rejection
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bsti_submit.cli.person import Person
-    from bsti_submit.deid.pixels.review import Renderer
+    from bsti_submit.deid.pixels.regions import Region
     from bsti_submit.deid.staged import Staged
+    from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.model import InstanceRef, InstanceReport
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
@@ -73,6 +73,7 @@ def review_held(
     emit: Callable[[Event], None],
     *,
     everything: bool = False,
+    find: Callable[[Staged], tuple[Region, ...]] | None = None,
 ) -> Looked:
     """Show the pictures that must be looked at first, and keep what is decided.
 
@@ -80,8 +81,12 @@ def review_held(
     ----------
     everything
         Whether pictures that were decided on before are shown again, so that the decision can be changed.
+    find
+        Where text seems to stand in a picture; asked when it is first shown, and possibly for seconds.
     """
     waiting = [instance for instance in prepared.select(choices).instances if needs_look(instance)]
+    series = list(dict.fromkeys(instance.series_uid for instance in waiting))
+    waiting.sort(key=lambda instance: (series.index(instance.series_uid), _place(instance)))
     refused: list[InstanceReport] = []
     staged_by_ref: dict[InstanceRef, Staged] = {}
     verdicts: dict[InstanceRef, Verdict] = {}
@@ -92,27 +97,30 @@ def review_held(
         if isinstance(staged, Rejection):
             refused.append(staged.report())
             continue
-        if (verdict := work.verdict(staged)) is not None:
-            verdicts[instance.ref] = verdict
-        if verdict is None or everything:
+        if (decision := work.decision(staged)) is not None:
+            verdicts[instance.ref] = decision.verdict
+        if decision is None or everything:
             staged_by_ref[instance.ref] = staged
             items.append(
                 ReviewItem(
                     instance.ref,
                     instance.modality,
-                    _renderer(partial(file_bytes, staged)),
+                    drawn_from(partial(file_bytes, staged)),
                     Reason.NOT_LOOKED_AT,
-                    frames=max(1, instance.frames),
+                    frames=max(1, staged.layout.frames),
+                    group=f"Series {series.index(instance.series_uid) + 1}, {instance.modality}",
+                    suggested=partial(find, staged) if find else None,
+                    decision=decision,
                 )
             )
     if waiting:
         emit(Progress(Step.SCREEN, len(waiting), len(waiting)))
 
-    def decide(ref: InstanceRef, verdict: Verdict | None) -> None:
-        work.decide(staged_by_ref[ref], ref, verdict)
+    def decide(ref: InstanceRef, verdict: Verdict | None, regions: tuple[Region, ...]) -> None:
+        work.decide(staged_by_ref[ref], ref, verdict, regions)
 
     if items:
-        person.look_first(items, decide, verdicts)
+        person.look_first(items, decide)
     verdicts |= {ref: verdict for ref, staged in staged_by_ref.items() if (verdict := work.verdict(staged))}
     for instance in waiting:
         reason = screen(instance, verdicts.get(instance.ref)).reason
@@ -122,8 +130,7 @@ def review_held(
     return Looked(len(items), tuple(refused), left_out)
 
 
-def _renderer(read: Callable[[], bytes]) -> Renderer:
-    def draw(*, frame: int, full_range: bool, size: int) -> bytes:
-        return render(read(), frame=frame, full_range=full_range, size=size)
-
-    return draw
+def _place(instance: SurveyedInstance) -> tuple[int, InstanceRef]:
+    """Return where a picture stands in its series, so that a stack of slices can be scrolled through."""
+    number = instance.instance_number.reveal().strip()
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0, instance.ref

@@ -15,15 +15,13 @@ from bsti_submit.printable import printable
 from bsti_submit.report.console import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from bsti_submit.clinical.facts import Context
     from bsti_submit.clinical.record import ClinicalRecord
-    from bsti_submit.deid.pixels.decisions import Verdict
-    from bsti_submit.deid.pixels.review import ReviewItem
-    from bsti_submit.model import InstanceRef
+    from bsti_submit.deid.pixels.review_items import Decide, ReviewItem
     from bsti_submit.outbox import Outbox
     from bsti_submit.pipeline.prepared import Prepared
 
@@ -165,8 +163,7 @@ class Person:
     def look_first(
         self,
         items: Sequence[ReviewItem],
-        on_decision: Callable[..., None],
-        verdicts: Mapping[InstanceRef, Verdict],
+        on_decision: Decide,
     ) -> None:
         """Show pictures that must be looked at, with what was decided about them before."""
         self.say()
@@ -175,24 +172,20 @@ class Person:
             if len(items) == 1
             else f"{len(items)} pictures have to be looked at first: they may show a name, a date or a number."
         )
-        self.look(items, on_decision, verdicts=verdicts)
+        self.look(items, on_decision)
 
     def look(
         self,
         items: Sequence[ReviewItem],
-        on_decision: Callable[..., None] | None,
+        on_decision: Decide | None,
         *,
         notes: Sequence[str] = (),
-        verdicts: Mapping[InstanceRef, Verdict] | None = None,
     ) -> bool:
         """Serve pictures from memory on this machine until the person is done; return whether they were opened."""
         from bsti_submit.deid.pixels.review import Ended, Mode, ReviewServer
 
         mode = Mode.DECIDE if on_decision is not None else Mode.LAST_LOOK
         with ReviewServer(items, on_decision, mode=mode, notes=notes) as server:
-            server.verdicts.update(
-                {item.ref: verdicts[item.ref] for item in items if verdicts and item.ref in verdicts}
-            )
             self.say("Open this link in a browser on this computer. It works once.")
             if mode is Mode.DECIDE:
                 self.say("Decide about each picture, then press Done on the page.")

@@ -31,6 +31,8 @@ def review(
 ) -> None:
     """Look at held pictures, and clear or reject each.
 
+    Writing that must not leave gets a box, by mouse or keys; a picture cleared with boxes may go once they are blanked.
+
     With a case, look through the package that would leave. The page is served from memory to this machine alone, by a link
     that works once. What you decide holds for exactly these pictures.
     """

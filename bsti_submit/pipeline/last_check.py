@@ -78,9 +78,9 @@ def require_cleared(case: OutboxCase, decided: DecisionStore) -> None:
     Raises
     ------
     HeldError
-        If one was rejected, left out, or its clearance taken back.
+        If one was rejected, left out, its clearance taken back, or cleared with other regions to blank.
     """
-    held = [picture for picture in case.origin.pictures if decided.verdict(picture) is not Verdict.CLEARED]
+    held = [picture for picture in case.origin.pictures if not _still_cleared(picture, decided)]
     if held:
         shown = (
             "a picture had been cleared that no longer is"
@@ -92,3 +92,9 @@ def require_cleared(case: OutboxCase, decided: DecisionStore) -> None:
             hint="Look again: bsti-submit review PATH. Or remove the case and make it without such a picture: "
             f"bsti-submit outbox drop {case.case_id}",
         )
+
+
+def _still_cleared(picture: str, decided: DecisionStore) -> bool:
+    digest = picture.partition(":")[0]
+    decision = decided.find(digest)
+    return decision is not None and decision.verdict is Verdict.CLEARED and decision.mark(digest) == picture

@@ -94,6 +94,28 @@ class Browser:
         strokes = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
         self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
 
+    def hold(self, modifier: str, key: str) -> None:
+        strokes = [
+            {"type": kind, "value": value}
+            for kind, value in (("keyDown", modifier), ("keyDown", key), ("keyUp", key), ("keyUp", modifier))
+        ]
+        self._call("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
+
+    def drag(self, *places: tuple[float, float], button: int = 0) -> None:
+        """Press a button at the first place, move over the others, let go. One place is a click."""
+        moves = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 0} for x, y in places]
+        press, release = {"type": "pointerDown", "button": button}, {"type": "pointerUp", "button": button}
+        actions = [moves[0], press, *moves[1:], release]
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+        self._call("POST", "/actions", {"actions": [mouse]})
+
+    def wheel(self, x: float, y: float, by: int) -> None:
+        turn = {"type": "scroll", "x": round(x), "y": round(y), "deltaX": 0, "deltaY": by, "duration": 0}
+        self._call("POST", "/actions", {"actions": [{"type": "wheel", "id": "wheel", "actions": [turn]}]})
+
+    def resize(self, width: int, height: int) -> None:
+        self._call("POST", "/window/rect", {"width": width, "height": height})
+
     def accept_alert(self) -> str:
         text = self._call("GET", "/alert/text")
         self._call("POST", "/alert/accept")

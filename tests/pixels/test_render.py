@@ -200,3 +200,39 @@ def test_pydicoms_own_images_of_every_codec():
     for path in present:
         assert not is_tile(render(path.read_bytes(), size=64)), path.name
     assert present
+
+
+FAINT = {"WindowCenter": "2048", "WindowWidth": "4096", "RescaleSlope": "1", "RescaleIntercept": "0"}
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_narrow_window_shows_faint_text_that_eight_bits_lose(photometric):
+    values = np.full(SIDE * SIDE, 2048, "<u2")
+    values[40] = 2051  # text, three values of 4096 away from its ground
+    data = made(values, PhotometricInterpretation=photometric, **FAINT)
+    wide, narrow = shown(data).flat, shown(data, width=1 / 256).flat
+    assert abs(wide[40] - wide[0]) <= 1
+    assert abs(narrow[40] - narrow[0]) > 40
+
+
+@pytest.mark.parametrize("how", [{}, {"full_range": True}], ids=["window", "full"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2", "RGB"])
+def test_a_higher_level_is_darker_however_the_values_go(photometric, how):
+    if photometric == "RGB":
+        layout = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+        data = made(np.repeat(ramp("u1"), 3), PhotometricInterpretation="RGB", **layout)
+    else:
+        data = made(ramp(high=4095), PhotometricInterpretation=photometric, **FAINT)
+    plain, darker, brighter = (shown(data, level=level, **how) for level in (0, 0.25, -0.25))
+    assert darker.mean() + 20 < plain.mean() < brighter.mean() - 20
+    assert np.array_equal(plain, shown(data, level=0.0, width=1.0, **how))
+    softer = shown(data, width=4.0, **how)
+    assert 90 < softer.min() < softer.max() < 165
+
+
+def test_a_look_up_table_is_adjusted_as_well():
+    one = Dataset()
+    one.LUTDescriptor = [256, 0, 16]
+    one.LUTData = (np.arange(256, dtype="<u2") * 257).tobytes()
+    data = made(ramp(), VOILUTSequence=[one])
+    assert shown(data, level=0.25).mean() + 20 < shown(data).mean()

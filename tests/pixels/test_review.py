@@ -15,7 +15,8 @@ import pytest
 
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.render import render
-from bsti_submit.deid.pixels.review import Ended, Mode, ReviewItem, ReviewServer
+from bsti_submit.deid.pixels.review import Ended, Mode, ReviewServer
+from bsti_submit.deid.pixels.review_items import ReviewItem
 from bsti_submit.model import InstanceRef, Reason
 from tests.intake.factory import CR, dataset, encode
 from tests.pixels.browser import missing, open_browser
@@ -54,7 +55,7 @@ class Client:
     def ask(self, method, path, body=None, **headers):
         connection = http.client.HTTPConnection(*self.address.split(":"), timeout=10)
         sent = {"Cookie": self.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), sent)
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
@@ -180,7 +181,7 @@ def test_a_malformed_decision_is_refused(review, client, body):
 
 
 def test_a_long_or_endless_body_is_not_read(client):
-    assert client.ask("POST", "/decision", "x" * 9000, X_Review_Token=client.csrf)[0].status == 400
+    assert client.ask("POST", "/decision", "x" * 20_000, X_Review_Token=client.csrf)[0].status == 400
     assert client.ask("GET", "/picture/99")[0].status == 404
     assert client.ask("GET", "/picture/x")[0].status == 404
     assert client.ask("GET", "/../../etc/passwd")[0].status == 404
@@ -192,7 +193,7 @@ def test_a_picture_must_be_seen_in_full_before_it_is_cleared(review, client):
     assert client.ask("GET", "/picture/0")[1].startswith(b"\x89PNG")
     assert client.decide(0, "cleared")[0] == 200
     assert review.verdicts == {InstanceRef(1): Verdict.CLEARED}
-    assert review.kept == [(InstanceRef(1), Verdict.CLEARED)]
+    assert review.kept == [(InstanceRef(1), Verdict.CLEARED, ())]
 
 
 def test_every_frame_must_be_seen(client):
@@ -211,7 +212,7 @@ def test_what_may_not_be_cleared_can_be_rejected_left_out_and_taken_back(review,
     assert client.decide(2, "left-out")[0] == 200
     assert client.decide(2, "")[0] == 200
     assert review.verdicts == {}
-    assert review.kept[-1] == (InstanceRef(3), None)
+    assert review.kept[-1] == (InstanceRef(3), None, ())
 
 
 def test_what_cannot_be_shown_cannot_be_cleared():
@@ -223,7 +224,7 @@ def test_what_cannot_be_shown_cannot_be_cleared():
 
 
 def test_a_store_that_fails_is_told_but_not_quoted(capfd):
-    def fail(ref, verdict):
+    def fail(ref, verdict, regions):
         raise OSError("ZZNAME /home/zz")
 
     with ReviewServer([item(1)], fail) as review:
@@ -338,7 +339,7 @@ def test_clicks_and_keys_decide_about_held_radiographs(browser, tmp_path):
         assert "stays held" in browser.accept_alert()
         assert review.wait(5) is Ended.DONE
         browser.until("!document.getElementById('over').hidden")
-    assert [(ref.number, verdict) for ref, verdict in kept] == [
+    assert [(ref.number, verdict) for ref, verdict, _ in kept] == [
         (1, Verdict.CLEARED),
         (2, Verdict.REJECTED),
         (3, Verdict.LEFT_OUT),

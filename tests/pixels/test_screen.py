@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from bsti_submit.deid.pixels.anatomy import Coverage
-from bsti_submit.deid.pixels.decisions import DecisionStore, PixelGeometry, Verdict, pixel_digest
+from bsti_submit.deid.pixels.decisions import Decision, DecisionStore, PixelGeometry, Verdict, pixel_digest
 from bsti_submit.deid.pixels.picture import picture_digest
+from bsti_submit.deid.pixels.regions import Region, from_rows, to_rows
 from bsti_submit.deid.pixels.screen import needs_look, screen
 from bsti_submit.errors import SettingsError
 from bsti_submit.model import InstanceRef, Reason
@@ -145,3 +147,80 @@ def test_two_stores_write_side_by_side(tmp_path):
         assert all(one.verdict(str(number)) for number in range(20))
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM decisions").fetchone() == (20,)
+
+
+BOXES = (Region(5, 6, 70, 20), Region(1, 2, 3, 4, 7))
+
+
+def test_what_is_blanked_is_kept_with_the_decision(tmp_path):
+    path = tmp_path / "decisions.sqlite"
+    with DecisionStore(path) as store:
+        store.record("ab", Verdict.CLEARED, BOXES, ref=InstanceRef(3))
+    with DecisionStore(path) as store:
+        decision = store.find("ab")
+        assert decision is not None
+        assert (decision.verdict, set(decision.regions)) == (Verdict.CLEARED, set(BOXES))
+        assert store.find("cd") is None
+        store.record("ab", Verdict.CLEARED)
+        assert store.find("ab").regions == ()
+        with pytest.raises(ValueError, match="regions"):
+            store.record("ab", Verdict.REJECTED, BOXES)
+        assert store.verdict("ab") is Verdict.CLEARED
+
+
+def test_a_decision_with_other_boxes_is_another():
+    def mark(*regions):
+        return Decision(Verdict.CLEARED, "", "", regions).mark("ab")
+
+    assert mark() == "ab"
+    assert mark(*BOXES) == mark(*reversed(BOXES))
+    assert len({mark(), mark(*BOXES), mark(BOXES[0]), mark(BOXES[1])}) == 4
+
+
+def test_a_file_of_before_there_were_boxes_is_carried_on(tmp_path):
+    path = tmp_path / "decisions.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE decisions (digest TEXT PRIMARY KEY, verdict TEXT NOT NULL, decided_at TEXT NOT NULL, "
+            "role TEXT NOT NULL, ref INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        database.execute("INSERT INTO decisions VALUES ('ab', 'cleared', '2026-01-02T03:04:05Z', 'radiologist', 3)")
+    with DecisionStore(path) as one, DecisionStore(path) as other:
+        assert one.find("ab") == Decision(Verdict.CLEARED, "2026-01-02T03:04:05Z", "radiologist")
+        one.record("cd", Verdict.CLEARED, BOXES)
+        assert other.find("cd").regions == one.find("cd").regions != ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        "[]",
+        [[0, 0, 5, 5]],
+        [[0, 0, 5, 5, None, 1]],
+        [[0, 0, 5.0, 5, None]],
+        [[0, 0, True, 5, None]],
+        [[0, 0, "5", 5, None]],
+        [[0, 0, 5, 5, False]],
+        [[0, 0, 5, 5, 2]],
+        [[0, 0, 5, 5, -1]],
+        [[-1, 0, 5, 5, None]],
+        [[0, 0, 21, 5, None]],
+        [[0, 0, 5, 11, None]],
+        [[5, 0, 5, 5, None]],
+        [[0, 5, 5, 4, None]],
+        [[0, 0, 5, 5, None], None],
+        [[0, 0, 5, 5, None]] * 201,
+    ],
+    ids=str,
+)
+def test_regions_from_outside_are_whole_pixels_of_the_picture(value):
+    with pytest.raises(ValueError, match="region"):
+        from_rows(value, rows=10, columns=20, frames=2)
+
+
+def test_regions_go_out_and_come_back_as_they_are():
+    regions = (Region(0, 0, 20, 10), Region(3, 4, 5, 6, 1))
+    assert from_rows(to_rows(regions), rows=10, columns=20, frames=2) == regions
+    assert from_rows(to_rows(regions[:1] * 200), rows=10, columns=20, frames=1) == regions[:1] * 200

@@ -75,6 +75,7 @@ class Page:
         for item in items:
             for frame in range(item["frames"]):
                 self.picture(item["index"], f"?frame={frame}")
+            assert self.ask("GET", f"/regions/{item['index']}")[0].status == 200
             answer, data = self.ask("POST", "/decision", {"index": item["index"], "verdict": verdict})
             assert answer.status == 200, data
         self.done()

@@ -1,13 +1,14 @@
 """What people decided about pictures, kept by a keyed digest of the very pixels they looked at.
 
-Nothing identified is kept: a digest under the site key, a verdict, a time, a role. For any other pixels
-there is no record, so a decision cannot outlive a change.
+Nothing identified is kept: a digest under the site key, a verdict, rectangles, a time, a role. For any other
+pixels there is no record, so a decision cannot outlive a change.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from bsti_submit.deid.pixels.regions import Region
 from bsti_submit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,13 +34,16 @@ CREATE TABLE IF NOT EXISTS decisions (
   verdict TEXT NOT NULL,
   decided_at TEXT NOT NULL,
   role TEXT NOT NULL,
-  ref INTEGER NOT NULL
+  ref INTEGER NOT NULL,
+  regions TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID
 """
+_REGIONS_ADDED = "ALTER TABLE decisions ADD COLUMN regions TEXT NOT NULL DEFAULT '[]'"
+"""For files of before there were any."""
 
 
 class Verdict(StrEnum):
-    """What a person decided about one picture."""
+    """What a person decided about one picture. Cleared with regions means: blank these, then it may go."""
 
     CLEARED = "cleared"
     REJECTED = "rejected"
@@ -73,6 +78,23 @@ class Decision:
     decided_at: str
     """RFC 3339, UTC."""
     role: str
+    regions: tuple[Region, ...] = ()
+    """What is to be blanked before the picture may go, in stored pixels."""
+
+    def mark(self, digest: str) -> str:
+        """Return what tells this decision about a picture from one with other regions; without any, its digest."""
+        if not self.regions:
+            return digest
+        return f"{digest}:{hashlib.sha256(_regions_text(self.regions).encode()).hexdigest()}"
+
+
+def _regions_text(regions: Iterable[Region]) -> str:
+    return json.dumps([astuple(region) for region in sorted(set(regions), key=_place)], separators=(",", ":"))
+
+
+def _place(region: Region) -> tuple[int, ...]:
+    frame = -1 if region.frame is None else region.frame
+    return frame, region.top, region.left, region.bottom, region.right
 
 
 def pixel_digest(key: bytes, geometry: PixelGeometry, pixels: Iterable[Buffer]) -> str:
@@ -108,7 +130,7 @@ class DecisionStore:
                 path.chmod(0o600)
             self._lock = threading.Lock()
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._database.execute(_SCHEMA)
+            self._prepare()
         except (OSError, sqlite3.Error):
             raise SettingsError(
                 "The record of decisions about images cannot be opened.",
@@ -126,25 +148,62 @@ class DecisionStore:
         with self._lock:
             self._database.close()
 
-    def record(self, digest: str, verdict: Verdict, *, role: str = "", ref: InstanceRef | None = None) -> None:
+    def _prepare(self) -> None:
+        # At once, so that of two processes that open an old file together one alters it.
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(_SCHEMA)
+        with closing(self._database.execute("SELECT name FROM pragma_table_info('decisions')")) as rows:
+            columns = {name for (name,) in rows}
+        if "regions" not in columns:
+            self._database.execute(_REGIONS_ADDED)
+        self._database.execute("COMMIT")
+
+    def record(
+        self,
+        digest: str,
+        verdict: Verdict,
+        regions: Iterable[Region] = (),
+        *,
+        role: str = "",
+        ref: InstanceRef | None = None,
+    ) -> None:
         """Keep a decision; a later one for the same pixels replaces it.
 
-        ``role`` is a word for who decided (such as ``radiologist``), never a name. ``ref`` is the number the
-        instance had in that survey, for the person's own notes.
+        Parameters
+        ----------
+        digest
+            The picture, by `pixel_digest`.
+        verdict, regions
+            What was decided; only what is cleared has regions, which are blanked before it may go.
+        role
+            A word for who decided (such as ``radiologist``), never a name.
+        ref
+            The number the instance had in that survey, for the person's own notes.
+
+        Raises
+        ------
+        ValueError
+            If there are regions with another verdict.
         """
+        kept = _regions_text(regions)
+        if kept != "[]" and verdict is not Verdict.CLEARED:
+            raise ValueError("only what is cleared has regions")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with self._lock:
             self._database.execute(
-                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)",
-                (digest, verdict.value, now, role, ref.number if ref else 0),
+                "INSERT OR REPLACE INTO decisions (digest, verdict, decided_at, role, ref, regions) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (digest, verdict.value, now, role, ref.number if ref else 0, kept),
             )
 
     def find(self, digest: str) -> Decision | None:
         """Return the decision about exactly these pixels, if there is one."""
-        query = "SELECT verdict, decided_at, role FROM decisions WHERE digest = ?"
+        query = "SELECT verdict, decided_at, role, regions FROM decisions WHERE digest = ?"
         with self._lock, closing(self._database.execute(query, (digest,))) as rows:
             row = rows.fetchone()
-        return Decision(Verdict(row[0]), row[1], row[2]) if row else None
+        if row is None:
+            return None
+        return Decision(Verdict(row[0]), row[1], row[2], tuple(Region(*place) for place in json.loads(row[3])))
 
     def verdict(self, digest: str) -> Verdict | None:
         """Return just the verdict about exactly these pixels."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_REGIONS: Final = 200
+"""More in one picture are no longer looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,3 +48,33 @@ class Region:
         if left >= right or top >= bottom:
             return None
         return type(self)(left, top, right, bottom, self.frame)
+
+
+def to_rows(regions: Iterable[Region]) -> list[list[int | None]]:
+    """Return regions as JSON has them: ``[left, top, right, bottom, frame or null]`` each."""
+    return [list(astuple(region)) for region in regions]
+
+
+def from_rows(value: object, *, rows: int, columns: int, frames: int) -> tuple[Region, ...]:
+    """Return the regions of a JSON value from outside, all of which lie in a picture of this size.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or there are more than `MOST_REGIONS`.
+    """
+    if not isinstance(value, list) or len(value) > MOST_REGIONS:
+        raise ValueError("not a list of regions")
+    return tuple(_from_row(row, rows, columns, frames) for row in value)
+
+
+def _from_row(row: object, rows: int, columns: int, frames: int) -> Region:
+    if not isinstance(row, list) or len(row) != 5:
+        raise ValueError("not a region")
+    # `type`, for True is an int to `isinstance`
+    if any(type(number) is not int for number in row[:4]) or (row[4] is not None and type(row[4]) is not int):
+        raise ValueError("not a region of whole pixels")
+    left, top, right, bottom, frame = row
+    if not (0 <= left < right <= columns and 0 <= top < bottom <= rows and (frame is None or 0 <= frame < frames)):
+        raise ValueError("not a region of this picture")
+    return Region(left, top, right, bottom, frame)

@@ -33,7 +33,9 @@ _CANNOT_BE_SHOWN: Final = "picture-cannot-be-shown"
 _LOW_PERCENTILE, _HIGH_PERCENTILE = 0.5, 99.5
 
 
-def render(data: Buffer, *, frame: int = 0, full_range: bool = False, size: int = 0) -> bytes:
+def render(
+    data: Buffer, *, frame: int = 0, full_range: bool = False, size: int = 0, level: float = 0.0, width: float = 1.0
+) -> bytes:
     """Return one frame of a Part 10 file as PNG.
 
     Parameters
@@ -47,10 +49,14 @@ def render(data: Buffer, *, frame: int = 0, full_range: bool = False, size: int 
         in values to which a palette gives one colour, is seen as well.
     size
         The longer side in pixels; 0 for every pixel of the image.
+    level, width
+        How the range shown differs from the header's window or the full one: its centre moved towards white
+        by so many of its widths (which makes the picture darker), and so many times as wide.
     """
     try:
         picture = Picture(data)
-        grey = to_grey(picture, frame % picture.geometry.frames, full_range=full_range)
+        frame %= picture.geometry.frames
+        grey = to_grey(picture, frame, full_range=full_range, level=level, width=width)
         image = Image.fromarray(grey)
     except PictureError as error:
         return tile(str(error))
@@ -61,7 +67,9 @@ def render(data: Buffer, *, frame: int = 0, full_range: bool = False, size: int 
     return _png(image)
 
 
-def to_grey(picture: Picture, frame: int, *, full_range: bool = False) -> NDArray[np.uint8]:
+def to_grey(
+    picture: Picture, frame: int, *, full_range: bool = False, level: float = 0.0, width: float = 1.0
+) -> NDArray[np.uint8]:
     """Return a frame in display terms: (rows, columns) where 255 is white, or (rows, columns, 3) RGB.
 
     Raises
@@ -75,9 +83,12 @@ def to_grey(picture: Picture, frame: int, *, full_range: bool = False) -> NDArra
     if photometric == "PALETTE COLOR" and not full_range:
         values = apply_color_lut(values, dataset)
     if values.ndim == 3:
-        return _to_bytes(values)
-    shown = _normalise(values, dataset, frame, full_range=full_range)
-    if photometric == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE":
+        values = _to_bytes(values)
+        return values if (level, width) == (0, 1) else (_between(values, 0, 255, level, width) * 255).astype(np.uint8)
+    inverse = photometric == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
+    # In display terms, where a higher level is darker whichever way the values go
+    shown = _normalise(values, dataset, frame, full_range, -level if inverse else level, width)
+    if inverse:
         shown = 1 - shown
     return (shown * 255 + 0.5).astype(np.uint8)
 
@@ -89,38 +100,43 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return (values.astype(np.float32) * (255 / top)).astype(np.uint8)
 
 
-def _normalise(values: NDArray[Any], dataset: Dataset, frame: int, *, full_range: bool) -> NDArray[np.float32]:
+def _normalise(
+    values: NDArray[Any], dataset: Dataset, frame: int, full_range: bool, level: float, width: float
+) -> NDArray[np.float32]:
     """Return values from 0 to 1: by the header's window or VOI LUT, or from the least to the greatest."""
     if full_range:
-        return _between(values, float(values.min()), float(values.max()))
+        return _between(values, float(values.min()), float(values.max()), level, width)
     table = dataset.get("VOILUTSequence")
     window = _window(dataset, frame)
     if window is None and table:
-        return _looked_up(values, table[0])
+        return _looked_up(values, table[0], level, width)
     if window is None:
         low, high = np.percentile(values[:: max(1, values.shape[0] // 512)], (_LOW_PERCENTILE, _HIGH_PERCENTILE))
-        return _between(values, float(low), float(high))
-    centre, width = window
+        return _between(values, float(low), float(high), level, width)
+    centre, wide = window
     slope, intercept = _rescale(dataset, frame)
     # PS3.3 section C.11.2.1.2.1, turned back into stored values
-    low = (centre - 0.5 - (width - 1) / 2 - intercept) / slope
-    high = (centre - 0.5 + (width - 1) / 2 - intercept) / slope
-    return _between(values, low, high)
+    low = (centre - 0.5 - (wide - 1) / 2 - intercept) / slope
+    high = (centre - 0.5 + (wide - 1) / 2 - intercept) / slope
+    return _between(values, low, high, level, width)
 
 
-def _between(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+def _between(values: NDArray[Any], low: float, high: float, level: float, width: float) -> NDArray[np.float32]:
+    """Return values from 0 at ``low`` to 1 at ``high``, both moved by ``level`` and ``width`` as `render` says."""
     if high == low:
         high = low + 1
+    centre, half = (low + high) / 2 + level * (high - low), width * (high - low) / 2
+    low, high = centre - half, centre + half
     shown = (values.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return np.clip(shown, 0, 1, out=shown)
 
 
-def _looked_up(values: NDArray[Any], table: Dataset) -> NDArray[np.float32]:
+def _looked_up(values: NDArray[Any], table: Dataset, level: float, width: float) -> NDArray[np.float32]:
     entries, first, _ = (int(value) for value in table.LUTDescriptor)
     data = table.LUTData
     lut = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data, np.uint16)
     indices = np.clip(values.astype(np.int64) - first, 0, (entries or 1 << 16) - 1)
-    return _between(lut[indices], 0, float(lut.max()))
+    return _between(lut[indices], 0, float(lut.max()), level, width)
 
 
 def _frame_item(dataset: Dataset, frame: int, keyword: str) -> Dataset:
@@ -179,6 +195,11 @@ def tile(text: str, size: int = TILE) -> bytes:
 def is_tile(png: bytes) -> bool:
     """Say whether a PNG is a `tile`, so that nobody clears a picture that nobody could see."""
     return _CANNOT_BE_SHOWN.encode() in png[:256]
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Return rows and columns of a PNG, from its first chunk (RFC 2083 section 4.1.1)."""
+    return int.from_bytes(png[20:24], "big"), int.from_bytes(png[16:20], "big")
 
 
 def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

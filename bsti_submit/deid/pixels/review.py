@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from bsti_submit.deid.pixels.decisions import Verdict
-from bsti_submit.deid.pixels.render import is_tile
+from bsti_submit.deid.pixels.regions import MOST_REGIONS, from_rows, to_rows
+from bsti_submit.deid.pixels.render import is_tile, png_size
 from bsti_submit.deid.pixels.review_http import Access, DecisionRefused, handler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from bsti_submit.model import InstanceRef, Reason
+    from bsti_submit.deid.pixels.regions import Region
+    from bsti_submit.deid.pixels.review_items import Decide, ReviewItem
 
 IDLE_SECONDS: Final = 30 * 60
 THUMBNAIL: Final = 240
@@ -44,47 +45,17 @@ class Ended(StrEnum):
     CLOSED = "closed"
 
 
-class Renderer(Protocol):
-    """Makes a PNG of one frame. ``size`` is the longer side in pixels, 0 for all; it must not raise."""
-
-    def __call__(self, *, frame: int, full_range: bool, size: int) -> bytes:
-        """Return the PNG."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewItem:
-    """One picture on the page.
-
-    Attributes
-    ----------
-    caption, group
-        What stands below the picture and above its series. They are shown on this machine alone.
-    reason
-        Why it is held; None in the last look.
-    clearable
-        Whether clearing it is offered. A head, for one, cannot be cleared.
-    """
-
-    ref: InstanceRef
-    caption: str
-    render: Renderer = field(repr=False)
-    reason: Reason | None = None
-    frames: int = 1
-    group: str = ""
-    clearable: bool = True
-
-
 class ReviewServer:
     """Serves the page from construction until `close`, on a free port of 127.0.0.1.
 
     Parameters
     ----------
     items
-        The pictures; held ones come first on the page.
+        The pictures, series by series; held ones come first on the page.
     on_decision
-        Called with a ref and a verdict, or None when one is taken back, before the page is told that it was
-        kept. It runs in a thread of the server, one call at a time; if it raises, the page says that nothing
-        was kept.
+        Called with a ref, a verdict (None when one is taken back) and the regions to blank, before the page is
+        told that it was kept. It runs in a thread of the server, one call at a time; if it raises, the page
+        says that nothing was kept.
     notes
         Lines shown above the pictures: in the last look, what is sent to whom, its size and digest.
     """
@@ -92,18 +63,19 @@ class ReviewServer:
     def __init__(
         self,
         items: Sequence[ReviewItem],
-        on_decision: Callable[[InstanceRef, Verdict | None], None] | None = None,
+        on_decision: Decide | None = None,
         *,
         mode: Mode = Mode.DECIDE,
         title: str = "",
         notes: Sequence[str] = (),
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self.items = tuple(sorted(items, key=lambda item: item.reason is None))
+        self.items = _in_order(items)
         self.mode = mode
         self.title = title or ("Look at the held images" if mode is Mode.DECIDE else "Last look")
         self.notes = tuple(notes)
-        self.verdicts: dict[InstanceRef, Verdict] = {}
+        self.verdicts = {item.ref: item.decision.verdict for item in items if item.decision}
+        self.regions = {item.ref: item.decision.regions for item in items if item.decision}
         self.ended: Ended | None = None
         self._on_decision = on_decision
         self._idle_seconds = idle_seconds
@@ -113,7 +85,11 @@ class ReviewServer:
         self._thumbnails: dict[tuple[int, bool], bytes] = {}
         self._kept = 0
         self._shown: dict[int, set[int]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._unshowable: set[int] = set()
+        # One search for text at a time; None is one that failed.
+        self._searching = threading.Lock()
+        self._found: dict[int, tuple[Region, ...] | None] = {}
         self._over = threading.Event()
         self._active = time.monotonic()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
@@ -192,20 +168,25 @@ class ReviewServer:
                     "reason": item.reason.text if item.reason else "",
                     "clearable": item.clearable,
                     "verdict": self.verdicts.get(item.ref, ""),
+                    "regions": to_rows(self.regions.get(item.ref, ())),
+                    "search": _is_searched(item),
                 }
                 for index, item in enumerate(self.items)
             ],
         }
 
-    def picture(self, index: int, *, frame: int, full_range: bool, thumbnail: bool) -> bytes:
+    def picture(
+        self, index: int, *, frame: int, full_range: bool, thumbnail: bool, level: float, width: float
+    ) -> bytes:
         """Return one picture as PNG."""
         item = self.items[index]
         key = (index, full_range)
         if thumbnail and key in self._thumbnails:
             return self._thumbnails[key]
         frame = frame % max(1, item.frames)
+        size = THUMBNAIL if thumbnail else 0
         with self._rendering:
-            png = item.render(frame=frame, full_range=full_range, size=THUMBNAIL if thumbnail else 0)
+            png = item.render(frame=frame, full_range=full_range, size=size, level=level, width=width)
         with self._lock:
             if thumbnail:
                 self._kept += len(png)
@@ -215,18 +196,44 @@ class ReviewServer:
                 self._unshowable.add(index)
             else:
                 self._shown.setdefault(index, set()).add(frame)
+                self._sizes[index] = png_size(png)
         return png
 
-    def decide(self, index: int, verdict: Verdict | None) -> None:
+    def suggestions(self, index: int) -> tuple[Region, ...] | None:
+        """Return where text seems to stand in a picture, after the search for it; None if the search failed."""
+        item = self.items[index]
+        if not _is_searched(item) or item.suggested is None:
+            return ()
+        with self._searching:
+            if index not in self._found:
+                try:
+                    self._found[index] = tuple(item.suggested())
+                except Exception:  # noqa: BLE001 - whatever the search raised, its text stays here
+                    self._found[index] = None
+            return self._found[index]
+
+    def decide(self, index: int, verdict: Verdict | None, rows: object) -> None:
         """Take a decision, or take one back.
+
+        Parameters
+        ----------
+        index, verdict
+            Which picture, and what.
+        rows
+            The regions to blank, as `to_rows` gives them: from outside, and not believed.
 
         Raises
         ------
         DecisionRefused
             If the picture has not been looked at in full, or cannot be cleared.
+        ValueError
+            If the regions are none of this picture, or given with another verdict.
         """
         item = self.items[index]
+        if rows != [] and verdict is not Verdict.CLEARED:
+            raise ValueError("only what is cleared has regions")
         with self._lock:
+            regions: tuple[Region, ...] = ()
             if verdict is Verdict.CLEARED:
                 if not item.clearable:
                     raise DecisionRefused("This image cannot be cleared: leave it out, or reject it.")
@@ -238,13 +245,34 @@ class ReviewServer:
                         if item.frames == 1
                         else "It cannot be cleared before every frame has been looked at."
                     )
+                if _is_searched(item) and index not in self._found:
+                    raise DecisionRefused("It is still being searched for text: wait a moment.")
+                if len(self._found.get(index) or ()) > MOST_REGIONS:
+                    raise DecisionRefused("Too much in it looks like text: leave it out, or reject it.")
+                height, width = self._sizes[index]
+                regions = from_rows(rows, rows=height, columns=width, frames=item.frames)
             if self._on_decision:
-                self._on_decision(item.ref, verdict)
+                self._on_decision(item.ref, verdict, regions)
+            self.regions.pop(item.ref, None)
             if verdict is None:
                 self.verdicts.pop(item.ref, None)
             else:
                 self.verdicts[item.ref] = verdict
+                self.regions[item.ref] = regions
 
     def done(self) -> None:
         """End because the person says so; the answer to the browser still goes out."""
         threading.Thread(target=self._end, args=(Ended.DONE,), daemon=True).start()
+
+
+def _in_order(items: Sequence[ReviewItem]) -> tuple[ReviewItem, ...]:
+    """Return the items series by series, those with a held picture first, and held pictures first in each."""
+    groups = list(dict.fromkeys(item.group for item in items))
+    held = {item.group for item in items if item.reason}
+    return tuple(sorted(items, key=lambda i: (i.group not in held, groups.index(i.group), i.reason is None)))
+
+
+def _is_searched(item: ReviewItem) -> bool:
+    """Say whether suggestions are waited for; who cleared a picture before had seen, and maybe removed, them."""
+    cleared = item.decision is not None and item.decision.verdict is Verdict.CLEARED
+    return item.suggested is not None and not cleared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import math
 import secrets
 import threading
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
 from bsti_submit.deid.pixels.decisions import Verdict
+from bsti_submit.deid.pixels.regions import MOST_REGIONS, to_rows
 
 if TYPE_CHECKING:
     from bsti_submit.deid.pixels.review import ReviewServer
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 _COOKIE: Final = "bsti_review"
 _STATIC: Final = {
     "/review.js": ("review.js", "text/javascript; charset=utf-8"),
+    "/view.js": ("view.js", "text/javascript; charset=utf-8"),
+    "/boxes.js": ("boxes.js", "text/javascript; charset=utf-8"),
     "/review.css": ("review.css", "text/css; charset=utf-8"),
 }
-_LONGEST_BODY: Final = 4096
+_LONGEST_BODY: Final = 16_384
+"""A decision with as many regions as there may be, each number as long as it can get, has about 8,000 bytes."""
+_WIDEST: Final = 16.0
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -181,14 +187,19 @@ class ReviewHandler(BaseHTTPRequestHandler):
         elif path.startswith("/picture/"):
             self.review.touch()
             self._picture(path.removeprefix("/picture/"), parse_qs(query))
+        elif path.startswith("/regions/"):
+            self.review.touch()
+            self._regions(path.removeprefix("/regions/"))
         else:
             self._text(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _picture(self, index: str, query: dict[str, list[str]]) -> None:
         try:
             number, frame = _index(index), _index(query.get("frame", ["0"])[0])
+            level = _between(query.get("level", ["0"])[0], -_WIDEST, _WIDEST)
+            width = _between(query.get("width", ["1"])[0], 1 / 256, _WIDEST)
         except ValueError:
-            number, frame = len(self.review.items), 0
+            number, frame, level, width = len(self.review.items), 0, 0.0, 1.0
         if number >= len(self.review.items):
             self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
             return
@@ -198,11 +209,26 @@ class ReviewHandler(BaseHTTPRequestHandler):
                 frame=frame,
                 full_range=query.get("range") == ["full"],
                 thumbnail=query.get("size") == ["small"],
+                level=level,
+                width=width,
             )
         except Exception:  # noqa: BLE001 - a renderer must not raise; if it does, nothing of it is shown
             self._text(HTTPStatus.INTERNAL_SERVER_ERROR, "This image cannot be shown.")
             return
         self._send(HTTPStatus.OK, png, "image/png")
+
+    def _regions(self, index: str) -> None:
+        try:
+            found = self.review.suggestions(_index(index))
+        except (ValueError, IndexError):
+            self._text(HTTPStatus.NOT_FOUND, "There is no such image.")
+            return
+        if found is None:
+            self._json({"error": "The search for text failed, so look with all the more care."})
+        elif len(found) > MOST_REGIONS:
+            self._json({"error": "Too much in it looks like text: leave it out, or reject it."})
+        else:
+            self._json({"regions": to_rows(found)})
 
     def _post(self, path: str, body: bytes) -> None:
         if path == "/done":
@@ -216,10 +242,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
             asked = json.loads(body)
             index = _index(str(asked["index"]))
             verdict = Verdict(asked["verdict"]) if asked["verdict"] else None
-            self.review.decide(index, verdict)
+            self.review.decide(index, verdict, asked.get("regions", []))
         except DecisionRefused as refused:
             self._json({"error": str(refused)}, HTTPStatus.CONFLICT)
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             self._json({"error": "This request is not understood."}, HTTPStatus.BAD_REQUEST)
         except Exception:  # noqa: BLE001 - whatever the caller's store raised, its text stays here
             self._json({"error": "The decision could not be kept. Try again."}, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -247,6 +273,13 @@ def _index(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise ValueError("not an index")
     return int(text)
+
+
+def _between(text: str, least: float, most: float) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and least <= value <= most):
+        raise ValueError("out of range")
+    return value
 
 
 def _static(name: str) -> bytes:

@@ -1,19 +1,28 @@
-"use strict";
+import { beginDrag, boxes, choose, clip, deleteBox, drawBoxes, everyFrame, fromRow, newBox, nudge, suggest, toRow, undoBoxes } from "./boxes.js";
+import { adjust, arrived, brightness, byId, contrast, large, load, newView, paper, resetWindow, spot, stage, toggleZoom, view } from "./view.js";
 
-const byId = (id) => document.getElementById(id);
 const token = document.querySelector('meta[name="review-token"]').content;
 const WORDS = { cleared: "✓ cleared", rejected: "✗ rejected", "left-out": "– left out" };
+const WRITING = "a name, number, date or other writing that could tell who this is?";
+const WHEEL = 50; // so far a wheel or two fingers go for one slice
 
 let state = null;
 let current = 0;
 let frame = 0;
-let full = false;
 let busy = false;
 let loaded = false;
+
+const counted = (number, noun, plural) => `${number} ${number === 1 ? noun : plural}`;
+const deciding = () => state.mode === "decide";
+const searching = (item) => item.search === "waiting" || item.search === "running";
 
 const address = (item, options) => {
   const query = new URLSearchParams({ frame: String(options.frame || 0), range: options.full ? "full" : "window" });
   if (options.small) query.set("size", "small");
+  if (options.level || (options.width ?? 1) !== 1) {
+    query.set("level", String(options.level));
+    query.set("width", String(options.width));
+  }
   return `/picture/${item.index}?${query}`;
 };
 
@@ -69,7 +78,8 @@ function paint() {
   for (const item of state.items) {
     const button = byId(`thumb-${item.index}`);
     const verdict = button.querySelector(".state");
-    verdict.textContent = WORDS[item.verdict] || (state.mode === "decide" ? "held" : "");
+    verdict.textContent = WORDS[item.verdict] || (deciding() ? "held" : "");
+    if (item.boxes.length) verdict.textContent += ` · ${counted(item.boxes.length, "box", "boxes")}`;
     verdict.className = `state ${item.verdict}`;
     button.setAttribute("aria-current", String(item.index === current));
     button.setAttribute("aria-label", `${item.ref}, ${item.caption}, ${verdict.textContent}`);
@@ -77,54 +87,142 @@ function paint() {
   const item = state.items[current];
   const open = state.items.filter((one) => !one.verdict).length;
   byId("progress").textContent =
-    state.mode === "decide"
+    deciding()
       ? open ? `${state.items.length - open} of ${state.items.length} decided` : "All decided. Press Enter to finish."
-      : `${state.items.length} image${state.items.length === 1 ? "" : "s"} to be sent`;
+      : `${counted(state.items.length, "image", "images")} to be sent`;
   for (const button of document.querySelectorAll("#actions button")) {
     const verdict = button.dataset.verdict;
     button.classList.toggle("chosen", Boolean(verdict) && item.verdict === verdict);
-    button.disabled = busy || (verdict === "" && !item.verdict) || (verdict === "cleared" && !(item.clearable && loaded));
+    button.disabled = busy
+      || (verdict === "" && !item.verdict && !item.undo.length)
+      || (verdict === "cleared" && !(item.clearable && loaded && !searching(item)));
   }
-  byId("full").setAttribute("aria-pressed", String(full));
+  byId("full").setAttribute("aria-pressed", String(view.full));
+  paintBoxes(item);
+}
+
+function paintBoxes(item) {
+  const count = item.boxes.length;
+  const suggested = item.boxes.filter((box) => box.suggested).length;
+  const elsewhere = item.boxes.filter((box) => box.frame !== null && box.frame !== frame).length;
+  byId("clear-words").textContent = count ? `Blank ${counted(count, "box", "boxes")} and clear` : "No: clear it";
+  byId("question").textContent = count ? `Outside the boxes, is there ${WRITING}` : `Is there ${WRITING}`;
+  const told = [];
+  if (searching(item)) told.push("Looking for text…");
+  else if (item.told) told.push(item.told);
+  if (count) {
+    told.push(`${counted(count, "box", "boxes")}, ${suggested} suggested`);
+    if (elsewhere) told.push(`${elsewhere} in other frames`);
+  } else if (item.search === "done" && !item.verdict) told.push("No text found by the search: look for yourself");
+  const line = told.join(" · ") || "No boxes";
+  if (byId("found").textContent !== line) byId("found").textContent = line;
+  byId("searching").hidden = !searching(item);
+  const able = editable();
+  byId("new-box").disabled = !able;
+  byId("next-box").disabled = !count;
+  byId("delete-box").disabled = !able || !boxes.chosen;
+  byId("preview").disabled = !count;
+  byId("preview").setAttribute("aria-pressed", String(boxes.preview));
+  byId("every-frame").hidden = item.frames < 2;
+  byId("every-frame").disabled = !able || !boxes.chosen;
+  byId("every-frame").setAttribute("aria-pressed", String(boxes.chosen?.frame === null));
+}
+
+const say = (text) => { byId("message").textContent = text; };
+
+// Boxes of a decision stay as they were decided about.
+const editable = () => deciding() && loaded && !busy && !state.items[current].verdict;
+
+function changing(act) {
+  return () => {
+    if (!deciding()) return;
+    if (state.items[current].verdict) say("It is decided: undo that first, with U.");
+    else act();
+  };
 }
 
 function draw() {
   const item = state.items[current];
   loaded = false;
-  const large = byId("large");
-  large.alt = `${item.ref}, ${full ? "full range" : "the image's own window"}`;
-  large.src = address(item, { frame, full });
-  byId("inset").src = address(item, { full: !full, small: true });
-  byId("other-name").textContent = full ? "As its window says" : "Full range";
-  byId("other").setAttribute("aria-label", full ? "Show it as its window says" : "Show its full range");
+  paper.classList.add("loading");
+  large.alt = `${item.ref}, ${view.full ? "full range" : "the image's own window"}`;
+  const at = frame;
+  load((window_) => address(item, { frame: at, full: view.full, ...window_ }));
+  byId("inset").src = address(item, { full: !view.full, small: true });
+  byId("other-name").textContent = view.full ? "As its window says" : "Full range";
+  byId("other").setAttribute("aria-label", view.full ? "Show it as its window says" : "Show its full range");
   byId("frame-number").textContent = `${frame + 1} of ${item.frames}`;
   byId("frame").value = String(frame);
-  paint();
+  boxes.frame = frame;
+  if (boxes.chosen && boxes.chosen.frame !== null && boxes.chosen.frame !== frame) boxes.chosen = null;
+  drawBoxes();
 }
 
-function show(index) {
+function onLoad() {
+  const item = state.items[current];
+  loaded = true;
+  paper.classList.remove("loading");
+  item.size = [large.naturalWidth, large.naturalHeight];
+  clip(item);
+  arrived();
+  drawBoxes();
+}
+
+function show(index, same) {
   current = index;
   frame = 0;
-  full = false;
-  if (byId("stage").classList.contains("zoomed")) toggleZoom();
+  if (!same) newView();
   const item = state.items[current];
+  Object.assign(boxes, { item, chosen: null, preview: false });
   byId("ref").textContent = item.ref;
   byId("caption").textContent = item.caption;
   byId("reason").textContent = item.reason;
   byId("frame-row").hidden = item.frames < 2;
   byId("frame").max = String(item.frames - 1);
-  byId("message").textContent = "";
+  say("");
   draw();
   byId(`thumb-${index}`).scrollIntoView({ block: "nearest" });
+  search(item);
 }
+
+// One picture further than what is looked at, so that nobody waits for the next.
+async function search(item) {
+  if (item.search === "waiting") {
+    item.search = "running";
+    paint();
+    try {
+      const answer = await fetch(`/regions/${item.index}`);
+      const found = await answer.json();
+      if (found.error) item.told = found.error;
+      else suggest(item, found.regions);
+      item.search = found.error ? "failed" : "done";
+    } catch {
+      item.told = "The search for text did not answer, so look with all the more care.";
+      item.search = "failed";
+    }
+    if (item === state.items[current]) drawBoxes();
+    else paint();
+  }
+  if (item !== state.items[current] || searching(item)) return;
+  const next = following();
+  if (next && next.search === "waiting") search(next);
+}
+
+const following = () => state.items.slice(current + 1).concat(state.items.slice(0, current)).find((one) => !one.verdict);
 
 function step(by) {
   const next = current + by;
   if (next >= 0 && next < state.items.length) show(next);
 }
 
+// Through the frames of an image, or the images of a series, as they are seen now.
 function turn(by) {
   const item = state.items[current];
+  if (item.frames < 2) {
+    const next = state.items[current + by];
+    if (next && next.group === item.group) show(next.index, true);
+    return;
+  }
   const next = frame + by;
   if (next >= 0 && next < item.frames) {
     frame = next;
@@ -133,50 +231,62 @@ function turn(by) {
 }
 
 function toggleFull() {
-  full = !full;
+  Object.assign(view, { full: !view.full, level: 0, width: 1 });
   draw();
 }
 
-function toggleZoom(event) {
-  const stage = byId("stage");
-  const large = byId("large");
-  const box = stage.getBoundingClientRect();
-  const x = event && event.clientX ? (event.clientX - box.left) / box.width : 0.5;
-  const y = event && event.clientY ? (event.clientY - box.top) / box.height : 0.5;
-  const fit = Math.min(box.width / large.naturalWidth, box.height / large.naturalHeight);
-  const scale = Math.max(1, 2 * fit);
-  const zoomed = stage.classList.toggle("zoomed");
-  byId("zoom").setAttribute("aria-pressed", String(zoomed));
-  large.style.width = zoomed ? `${scale * large.naturalWidth}px` : "";
-  if (zoomed) {
-    // From the place in the fitted image, whose margins are no part of it, to the same place in the large one.
-    const inside = (at, side, natural) => ((at - 0.5) * side) / (fit * natural) + 0.5;
-    stage.scrollLeft = inside(x, box.width, large.naturalWidth) * scale * large.naturalWidth - box.width / 2;
-    stage.scrollTop = inside(y, box.height, large.naturalHeight) * scale * large.naturalHeight - box.height / 2;
+function zoom() {
+  const box = boxes.chosen;
+  toggleZoom(null, box && { x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2 });
+}
+
+function togglePreview() {
+  if (!deciding()) return;
+  boxes.preview = !boxes.preview && state.items[current].boxes.length > 0;
+  choose(null);
+}
+
+function nextBox() {
+  const list = state.items[current].boxes;
+  if (!list.length) return;
+  const box = list[(list.indexOf(boxes.chosen) + 1) % list.length];
+  boxes.preview = false;
+  if (box.frame !== null && box.frame !== frame) {
+    frame = box.frame;
+    draw();
   }
+  choose(box);
+}
+
+function undo() {
+  if (!deciding()) return;
+  if (state.items[current].verdict) decide("");
+  else if (!busy) undoBoxes();
 }
 
 async function decide(verdict) {
   const item = state.items[current];
-  if (busy || state.mode !== "decide") return;
+  if (busy || !deciding()) return;
+  if (verdict === "cleared" && searching(item)) return say("It is still being searched for text: wait a moment.");
   if (verdict === "cleared" ? !(item.clearable && loaded) : !verdict && !item.verdict) return;
   busy = true;
-  byId("message").textContent = "";
+  say("");
   try {
-    await ask("/decision", { index: item.index, verdict });
+    await ask("/decision", { index: item.index, verdict, regions: verdict === "cleared" ? item.boxes.map(toRow) : [] });
     item.verdict = verdict;
-    const order = state.items.slice(current + 1).concat(state.items.slice(0, current));
-    const next = order.find((one) => !one.verdict);
+    const next = following();
     busy = false;
-    if (verdict && next) show(next.index);
-    else {
-      paint();
+    if (verdict && next) {
+      show(next.index);
+      stage.focus({ preventScroll: true });
+    } else {
+      drawBoxes();
       if (verdict) byId("done").focus();
     }
   } catch (error) {
     busy = false;
-    paint();
-    byId("message").textContent = error.message;
+    drawBoxes();
+    say(error.message);
   }
 }
 
@@ -195,47 +305,129 @@ async function finish() {
   }
 }
 
-function dragToMove() {
-  const stage = byId("stage");
-  let start = null;
-  let moved = false;
+function useMouse() {
+  let drag = null;
+  let wheel = 0;
+  stage.addEventListener("contextmenu", (event) => event.preventDefault());
   stage.addEventListener("pointerdown", (event) => {
-    start = { x: event.clientX, y: event.clientY, left: stage.scrollLeft, top: stage.scrollTop };
-    moved = false;
-  });
-  stage.addEventListener("pointermove", (event) => {
-    if (!start) return;
-    if (Math.hypot(event.clientX - start.x, event.clientY - start.y) > 4) moved = true;
-    if (moved && stage.classList.contains("zoomed")) {
-      stage.scrollLeft = start.left - (event.clientX - start.x);
-      stage.scrollTop = start.top - (event.clientY - start.y);
+    if (drag) return;
+    const start = { x: event.clientX, y: event.clientY, left: stage.scrollLeft, top: stage.scrollTop, ...view };
+    const way = (now) => ({ x: now.clientX - start.x, y: now.clientY - start.y });
+    if (event.button === 2) {
+      drag = {
+        to(now) {
+          const { x, y } = way(now);
+          const width = start.width * 2 ** (y / 150);
+          adjust(start.level - (x / 400) * start.width, width);
+        },
+      };
+    } else if (event.button === 1 || !deciding()) {
+      drag = {
+        to(now) {
+          const { x, y } = way(now);
+          stage.scrollLeft = start.left - x;
+          stage.scrollTop = start.top - y;
+        },
+        click: event.button ? null : toggleZoom,
+      };
+    } else {
+      const box = beginDrag(event);
+      const chosen = boxes.chosen;
+      drag = {
+        to: (now) => box.drag(spot(now)),
+        drop: (now) => box.drop(spot(now)),
+        click: box.click || ((now) => (chosen ? choose(null) : toggleZoom(now))),
+        locked: Boolean(state.items[current].verdict),
+      };
     }
+    drag.from = start;
+    drag.moved = false;
+    stage.setPointerCapture(event.pointerId);
   });
-  window.addEventListener("pointerup", (event) => {
-    if (start && !moved && event.target.closest("#stage")) toggleZoom(event);
-    start = null;
+  stage.addEventListener("mousedown", (event) => event.preventDefault()); // no selecting, no scrolling by the middle button
+  stage.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    if (Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) > 4) drag.moved = true;
+    if (drag.moved) drag.to(event);
   });
+  const end = (event) => {
+    if (!drag) return;
+    const done = drag;
+    drag = null;
+    if (done.moved && done.locked) say("It is decided: undo that first, with U.");
+    if (done.moved) done.drop?.(event);
+    else if (event.type === "pointerup") done.click?.(event);
+  };
+  stage.addEventListener("pointerup", end);
+  stage.addEventListener("pointercancel", end);
+  stage.addEventListener("wheel", (event) => {
+    if (view.zoomed) return;
+    event.preventDefault();
+    wheel += event.deltaY;
+    if (Math.abs(wheel) < WHEEL) return;
+    turn(wheel > 0 ? 1 : -1);
+    wheel = 0;
+  }, { passive: false });
 }
+
+const arrow = (x, y, otherwise) => (event) => {
+  if (boxes.chosen && deciding()) changing(() => nudge(x, y, event.shiftKey))();
+  else otherwise();
+};
 
 const KEYS = {
   c: () => decide("cleared"),
   r: () => decide("rejected"),
   l: () => decide("left-out"),
-  u: () => decide(""),
+  u: undo,
+  b: changing(newBox),
+  t: nextBox,
+  a: changing(everyFrame),
+  p: togglePreview,
   f: toggleFull,
-  z: () => toggleZoom(),
-  ArrowRight: () => step(1),
-  ArrowLeft: () => step(-1),
-  ArrowDown: () => turn(1),
-  ArrowUp: () => turn(-1),
+  z: () => zoom(),
+  "+": () => contrast(1 / 1.25),
+  "=": () => contrast(1 / 1.25),
+  "-": () => contrast(1.25),
+  ".": () => brightness(0.1),
+  ",": () => brightness(-0.1),
+  0: resetWindow,
+  "?": () => byId("keys").showModal(),
+  Delete: changing(deleteBox),
+  Backspace: changing(deleteBox),
+  Escape: () => choose(null),
+  ArrowRight: arrow(1, 0, () => step(1)),
+  ArrowLeft: arrow(-1, 0, () => step(-1)),
+  ArrowDown: arrow(0, 1, () => turn(1)),
+  ArrowUp: arrow(0, -1, () => turn(-1)),
 };
+
+function onKey(event) {
+  if (byId("keys").open || event.altKey || event.target.matches("input")) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key.toLowerCase() !== "z" || state.items[current].verdict) return;
+    event.preventDefault();
+    undo();
+    return;
+  }
+  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const scrolls = view.zoomed && event.key.startsWith("Arrow") && event.target === stage && !boxes.chosen;
+  if (!act || scrolls) return;
+  event.preventDefault();
+  act(event);
+}
 
 async function start() {
   state = await (await fetch("/state")).json();
+  for (const item of state.items) {
+    item.boxes = item.regions.map((row) => fromRow(row, false));
+    item.undo = [];
+    item.search = item.search ? "waiting" : "none";
+  }
   document.body.classList.add(state.mode);
   byId("title").textContent = state.title;
   document.title = state.title;
-  if (state.mode !== "decide") {
+  if (!deciding()) {
     byId("done").textContent = "I have seen these images";
     byId("privacy").textContent = "The de-identified images as they would be sent. This page comes from this computer alone.";
   }
@@ -247,34 +439,26 @@ async function start() {
       byId("notes").append(line);
     }
   }
-  byId("large").addEventListener("load", () => { loaded = true; paint(); });
-  byId("large").addEventListener("error", () => { byId("message").textContent = "This image cannot be shown."; });
+  Object.assign(boxes, { editable, changed: paint, say });
+  large.addEventListener("load", onLoad);
+  large.addEventListener("error", () => say("This image cannot be shown."));
   for (const button of document.querySelectorAll("#actions button")) {
-    button.addEventListener("click", () => decide(button.dataset.verdict));
+    button.addEventListener("click", () => (button.dataset.verdict ? decide(button.dataset.verdict) : undo()));
   }
-  byId("previous").addEventListener("click", () => step(-1));
-  byId("next").addEventListener("click", () => step(1));
-  byId("full").addEventListener("click", toggleFull);
-  byId("other").addEventListener("click", toggleFull);
-  byId("zoom").addEventListener("click", () => toggleZoom());
+  const clicks = {
+    previous: () => step(-1), next: () => step(1), full: toggleFull, other: toggleFull, zoom,
+    reset: resetWindow, done: finish, help: KEYS["?"], preview: togglePreview, "next-box": nextBox,
+    "new-box": changing(newBox), "delete-box": changing(deleteBox), "every-frame": changing(everyFrame),
+  };
+  for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
   byId("frame").addEventListener("input", (event) => { frame = Number(event.target.value); draw(); });
-  byId("done").addEventListener("click", finish);
-  byId("stage").addEventListener("wheel", (event) => {
-    if (state.items[current].frames < 2 || byId("stage").classList.contains("zoomed")) return;
-    event.preventDefault();
-    turn(event.deltaY > 0 ? 1 : -1);
-  }, { passive: false });
-  dragToMove();
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
-    const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (act && !(byId("stage").classList.contains("zoomed") && event.key.startsWith("Arrow") && event.target.id === "stage")) {
-      event.preventDefault();
-      act();
-    }
-  });
+  useMouse();
+  document.addEventListener("keydown", onKey);
   buildSheet();
-  if (state.items.length) show(0);
+  if (state.items.length) {
+    show(0);
+    stage.focus({ preventScroll: true });
+  }
 }
 
 start();
