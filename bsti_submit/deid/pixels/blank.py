@@ -82,10 +82,12 @@ def _blanked(staged: Staged, regions: Sequence[Region]) -> Staged:
         raise Undecodable("PixelData")
     frames = decoded(staged.pixels, staged.layout, staged.transfer_syntax_uid)
     layout, source = frames.layout, frames.blocks
-    size = native_size(layout) or 0
-    if size <= LARGEST_HELD:
+    if (native_size(layout) or 0) <= LARGEST_HELD:
         held = tuple(frames.blocks())
         source = lambda: iter(held)  # noqa: E731 - of the same type as `blocks`
+    else:
+        for _ in frames.blocks():  # whatever cannot be decoded has to be known now, not when the bytes are written
+            pass
     native = _written("OW" if layout.bits_allocated > 8 else "OB", layout, source, regions, header)
     coded = _coded(native, layout)
     return replace(
@@ -170,9 +172,7 @@ def _painted(
 
 def _coded(native: NativePixels, layout: PixelLayout) -> EncapsulatedPixels | None:
     """Return the pixels as JPEG-LS, frame by frame; None if a frame would not be smaller or not be the same."""
-    if native.size > LARGEST_RECODED:
-        for _ in native.blocks():  # whatever cannot be decoded has to be known now
-            pass
+    if native.size > LARGEST_RECODED or layout.samples != 1:
         return None
     length = native.size // layout.frames
     streams: list[bytes] = []

@@ -44,7 +44,7 @@ _DECODERS: Final = (
 )
 """Of several the first that can is used, and a second has to agree if the coding is reversible."""
 _ADOBE: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
-_COD: Final = b"\xff\x52"
+_LONGEST_SEGMENT: Final = 64
 
 
 class Undecodable(ValueError):  # noqa: N818 - caught where pixels are blanked, and turned into a refusal
@@ -146,15 +146,20 @@ def _adobe(frame: bytes) -> int | None:
     return frame[17] if frame[2:17] == _ADOBE else None
 
 
-def _cod(frame: bytes) -> bytes:
-    """Return the coding style of a codestream from its marker on (T.800 A.6.1), found in the main header."""
+def _segment(frame: bytes, marker: bytes) -> bytes:
+    """Return a codestream from the first segment of a kind on; all segments before it have lengths."""
     position = 2
-    while frame[position : position + 2] != _COD:
+    while frame[position : position + 2] != marker:
         length = int.from_bytes(frame[position + 2 : position + 4], "big")
-        if frame[position] != 0xFF or length < 2:
+        if frame[position : position + 1] != b"\xff" or length < 2:
             raise Undecodable("PixelData")
         position += 2 + length
-    return frame[position : position + 14]
+    return frame[position : position + _LONGEST_SEGMENT]
+
+
+def _cod(frame: bytes) -> bytes:
+    """Return the coding style of a codestream, from its marker on (T.800 A.6.1)."""
+    return _segment(frame, b"\xff\x52")
 
 
 def _is_lossy(frame: bytes, transfer_syntax_uid: str) -> bool:
@@ -163,8 +168,8 @@ def _is_lossy(frame: bytes, transfer_syntax_uid: str) -> bool:
     if transfer_syntax_uid in coding.JPEG_2000:
         return _cod(frame)[13] == 0  # the irreversible wavelet
     if transfer_syntax_uid in coding.JPEG_LS:
-        scan = frame.find(b"\xff\xda")  # the first, since no segment before it can hold 0xFFDA
-        return frame[scan + 5 + 2 * frame[scan + 4]] > 0
+        scan = _segment(frame, b"\xff\xda")
+        return scan[5 + 2 * scan[4]] > 0  # NEAR (T.87 C.2.3)
     return False
 
 
