@@ -152,7 +152,7 @@ def _with_value(kind: str, field: str, tag: int, value: str) -> Test:
                 f"{kind} compares the very text; only contains reads an expression", f"{contains} {field} {value}"
             )
         return Test(kind, tag, value)
-    if re.search(r"\\[A-Z]", value):
+    if re.search(r"(?<!\\)(?:\\\\)*\\[A-Z]", value):
         raise FilterError("deid turns a value into lower case, which makes \\D, \\S or \\W mean the opposite")
     try:
         re.compile(value)

@@ -188,7 +188,7 @@ def _decode(frame: bytes, transfer_syntax_uid: str, layout: PixelLayout, decoder
         "samples_per_pixel": layout.samples,
         "number_of_frames": 1,
         "bits_allocated": layout.bits_allocated,
-        "bits_stored": layout.bits_stored,
+        "bits_stored": layout.bits_allocated,  # so that the decoder itself masks nothing
         "pixel_representation": int(layout.signed),
         "photometric_interpretation": "RGB" if colour else "MONOCHROME2",
         "planar_configuration": 0,
