@@ -204,6 +204,33 @@ def test_greys_are_displayed_black(attributes, low, high, photometric):
         assert black == (low if photometric == "MONOCHROME2" else high)  # the range stays as wide as it was
 
 
+def test_tables_that_contradict_the_window_are_refused():
+    falling = voi(1024, 0, np.arange(1024)[::-1] * 60)
+    made, _ = instance(stored=10, WindowCenter="500", WindowWidth="1000", VOILUTSequence=falling)
+
+    assert blank(staged(encode(made)), REGIONS) == Refusal(Reason.PIXEL_CODING, "VOILUTSequence")
+
+
+def test_a_modality_table_that_falls_is_heeded():
+    table = voi(1024, 0, np.arange(1024)[::-1] * 60)
+    made, values = instance(stored=10, ModalityLUTSequence=table, WindowCenter="9000", WindowWidth="1000")
+    made.ModalityLUTSequence[0].ModalityLUTType = "US"
+
+    _, black = check(staged(encode(made)), REGIONS, values)
+
+    assert black == [1023]
+
+
+def test_blanking_again_leaves_what_was_blank():
+    made, values = instance(stored=12)
+    first = staged(encode(made))
+    once = blank(first, REGIONS[:1])
+
+    done, _ = check(once, REGIONS[1:])
+
+    assert np.array_equal(values_of(done), values_of(blank(first, REGIONS)))
+
+
 def test_a_picture_keeps_its_range_where_its_darkest_value_is_shown_black():
     values = picture((1, ROWS, COLUMNS, 1), -1000, 1500)
     made, _ = instance(signed=True, values=values, WindowCenter="40", WindowWidth="400")
@@ -246,7 +273,7 @@ def lossless_cases():
             yield pytest.param(name, syntax, id=f"{name} {syntax}")
     for name in ("signed 16", "signed 12 of 16", "ybr", "rgb by plane", "odd length"):
         yield pytest.param(name, RLE, id=f"{name} {RLE}")
-    for name in ("signed 16", "ybr", "odd length"):
+    for name in ("signed 16", "signed 12 of 16", "ybr", "odd length"):
         yield pytest.param(name, JPEG_LS, id=f"{name} {JPEG_LS}")
 
 
@@ -418,7 +445,9 @@ def test_frames_that_cannot_be_decoded_are_refused(syntax, tmp_path):
     made, values = instance(allocated=8, frames=2)
     before = staged(compressed(made, values, syntax, tmp_path))
     frames = [bytes(frame) for frame in before.pixels.frames]
-    damaged = replace(before, pixels=EncapsulatedPixels((frames[0], frames[1][: len(frames[1]) // 2])))
+    damaged = replace(
+        before, pixels=EncapsulatedPixels((frames[0], frames[1][: 30 if syntax == JPEG_LS else len(frames[1]) // 2]))
+    )
 
     done = blank(damaged, REGIONS)
 

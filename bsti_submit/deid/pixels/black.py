@@ -94,10 +94,11 @@ class _Display:
         self._intercept = _number(transform, "RescaleIntercept") or 0.0
         modality = next(iter(header.get("ModalityLUTSequence") or ()), None)
         windows = list(_windows(_item(header, frame, "FrameVOILUTSequence")))
-        tables = () if windows else tuple(header.get("VOILUTSequence") or ())[:1]
-        falls = inverted ^ (_falls(modality) if modality is not None else self._slope < 0)
-        for table in tables:
-            falls ^= _falls(table)
+        tables = tuple(header.get("VOILUTSequence") or ())
+        falling = {_falls(table) for table in tables} | ({False} if windows else set())
+        if len(falling) > 1:
+            raise NoBlack("VOILUTSequence")  # which of them is displayed is the viewer's choice
+        falls = inverted ^ (_falls(modality) if modality is not None else self._slope < 0) ^ (falling == {True})
         edges: list[float] = []
         if modality is not None:
             # Behind such a table a window says nothing of stored values; what is beyond its ends is black for certain.
