@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid import beyond, dictionary
+from bsti_submit.deid.pixels.devices import ULTRASOUND, device_labels
 from bsti_submit.deid.recipe_reader import Verb
 from bsti_submit.deid.table import ANALOGIES, EDITION, ROW_COUNT, Option, field_of, row_for, rows
 from bsti_submit.model import DUMMIES
@@ -106,9 +107,21 @@ def describe(profile: Profile) -> str:
     ]
     for paragraph in (*paragraphs, *(f"Note: {warning}" for warning in profile.warnings)):
         lines += ["", fill(paragraph, _WIDTH)]
+    lines += _devices(profile)
     lines += ["", "What the recipe names:"]
     lines += [f"  {len(names):4}  {words}" for words, names in grouped(profile).items()]
     return "\n".join(lines) + "\n"
+
+
+def _devices(profile: Profile) -> list[str]:
+    """Return what is blanked without looking."""
+    labels = device_labels(profile)
+    lines = ["", "Blanked in the pixels whatever stands there:"] if labels else []
+    lines += [f"  {sum(not box.keep for box in label.boxes):4}  places, by the rule {label.name}" for label in labels]
+    if not ULTRASOUND.isdisjoint(profile.eligible):
+        said = "Of ultrasound, everything outside the regions that its header names is blanked (0018,6011)."
+        lines += ["", fill(said, _WIDTH)]
+    return lines
 
 
 def _labels(tags: Iterable[int]) -> str:

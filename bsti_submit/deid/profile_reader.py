@@ -340,7 +340,7 @@ def _warnings(plan: Plan) -> tuple[str, ...]:
         ),
         f"It claims {claim}.",
         (
-            "Vocabulary, kinds of objects and age cap are those of the default profile. Rules under %filter "
-            "are checked but judge no picture: each is examined by other means."
+            "Vocabulary, kinds of objects and age cap are those of the default profile. Boxes under %filter "
+            "are blanked in every image that their LABEL means; a LABEL without boxes judges no picture."
         ),
     )

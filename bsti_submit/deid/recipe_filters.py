@@ -9,14 +9,27 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bsti_submit.deid import dictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TESTS_WITH_VALUE = ("contains", "notcontains", "equals", "notequals")
 TESTS_WITHOUT_VALUE = ("missing", "present", "empty")
 TESTS = TESTS_WITH_VALUE + TESTS_WITHOUT_VALUE
 BOXES = ("coordinates", "keepcoordinates", "ctpcoordinates", "ctpkeepcoordinates")
 
+COMPARED_VRS = (
+    dictionary.TEXT_VRS
+    | dictionary.DATE_VRS
+    | (dictionary.NUMBER_VRS - {"AT"})
+    | frozenset({"AE", "AS", "CS", "PN", "TM", "UI", "UR"})
+)
+"""VRs of values that a test can be held against; of the others it can only be asked whether they are there."""
+
+_EXPRESSION = re.compile(r"[|^$*\[\]]")
 _SPLIT = re.compile(r"\s*(\|\||\+)\s*(?=(?:" + "|".join(TESTS) + r")\s)")
 _BOX = re.compile(r"\d{1,6}\s*(?:,\s*\d{1,6}\s*){3}")
 
@@ -32,7 +45,10 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test on a top-level attribute. ``value`` is a regular expression in any case, or None."""
+    """One test on a top-level attribute.
+
+    ``value`` is None, the very text for ``equals`` and ``notequals``, or else an expression; capitals do not matter.
+    """
 
     kind: str
     tag: int
@@ -59,7 +75,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One rule for a device or kind of image."""
+    """One rule for a device or kind of image: all conditions hold; then its boxes count in their order."""
 
     name: str
     line: int
@@ -86,7 +102,14 @@ def read_line(text: str) -> Condition | Box:
     plus = text.startswith("+")
     parts = _SPLIT.split(text.removeprefix("+").strip())
     operators = tuple("or" if operator == "||" else "and" for operator in parts[1::2])
+    if "or and" in " ".join(operators):
+        raise FilterError("a + behind a || can be read in two ways; put what follows the + on a line of its own")
     return Condition(tuple(_test(part) for part in parts[::2]), operators, plus)
+
+
+def useless_box(boxes: Sequence[Box]) -> bool:
+    """Return whether a box keeps what no box above it in the label blanks: deid would blank it afterwards."""
+    return bool(boxes) and boxes[0].keep
 
 
 def _test(text: str) -> Test:
@@ -110,13 +133,27 @@ def _test(text: str) -> Test:
             f"{field or 'nothing'} is not a keyword of the standard",
             f"{kind} {near[0]} {value}".strip() if near else "",
         )
-    value = value.strip()
+    return _with_value(kind, field, tag, value.strip())
+
+
+def _with_value(kind: str, field: str, tag: int, value: str) -> Test:
     if kind in TESTS_WITHOUT_VALUE:
         if value:
             raise FilterError(f"{kind} takes no value", f"{kind} {field}")
         return Test(kind, tag, None)
     if not value:
         raise FilterError(f"{kind} needs a value after the keyword")
+    if not set(dictionary.vrs_of(tag)) <= COMPARED_VRS:
+        raise FilterError(f"{field} holds no text and no number that could be compared", f"present {field}")
+    if kind.endswith("equals"):
+        if _EXPRESSION.search(value):
+            contains = kind.replace("equals", "contains")
+            raise FilterError(
+                f"{kind} compares the very text; only contains reads an expression", f"{contains} {field} {value}"
+            )
+        return Test(kind, tag, value)
+    if re.search(r"(?<!\\)(?:\\\\)*\\[A-Z]", value):
+        raise FilterError("deid turns a value into lower case, which makes \\D, \\S or \\W mean the opposite")
     try:
         re.compile(value)
     except (re.error, OverflowError):
@@ -135,7 +172,8 @@ def _box(word: str, rest: str) -> Box:
     if not _BOX.fullmatch(rest):
         raise FilterError(f"{word} takes four whole numbers parted by commas, or all")
     x, y, third, fourth = (int(number) for number in rest.split(","))
-    corners = (x, y, x + third, y + fourth) if word.startswith("ctp") else (x, y, third, fourth)
+    # CTP's third and fourth number are width and height; a box of width 1 begins and ends in the same column.
+    corners = (x, y, x + third - 1, y + fourth - 1) if word.startswith("ctp") else (x, y, third, fourth)
     if corners[2] < corners[0] or corners[3] < corners[1]:
         raise FilterError("the box ends before it begins")
     return Box(keep, corners)

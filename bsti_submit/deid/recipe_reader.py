@@ -329,5 +329,7 @@ class _Reader:
         self._label = None
         if not conditions:
             self._problem("the LABEL has no test, so it would mean every image", line=line)
+        elif filters.useless_box(boxes):
+            self._problem("a box that is kept needs one above it, in the same LABEL, that is blanked", line=line)
         elif self._name:
             self._out.labels[self._name].append(filters.Label(name, line, tuple(conditions), tuple(boxes)))

@@ -176,6 +176,12 @@ FILTER_TRAPS = [
     ("case", "COORDINATES 0,0,1,1", "lower case"),
     ("corners", "coordinates 0,0,1", "four whole numbers"),
     ("inside-out", "coordinates 9,9,1,1", "ends before"),
+    ("ambiguous", "contains Modality CT || present Rows + present Columns", "two ways"),
+    ("expression", "equals Modality CT|MR", "only contains"),
+    ("capital-class", r"contains PatientID \D", "lower case"),
+    ("sequence", "contains ReferencedImageSequence CT", "could be compared"),
+    ("binary", "notequals PixelData CT", "could be compared"),
+    ("no-width", "ctpcoordinates 1,1,0,5", "ends before"),
     ("from", "coordinates from:SequenceOfUltrasoundRegions", "not supported"),
 ]
 
@@ -194,6 +200,14 @@ def test_label_that_would_mean_every_image_is_told(write):
     text = "FORMAT dicom\n%filter graylist\nLABEL one\ncoordinates 0,0,9,9\n%header\nREMOVE PatientName\n"
 
     assert [(p.line, "every image" in p.message) for p in lint(write(text))] == [(3, True)]
+
+
+def test_box_that_is_kept_of_nothing_is_told(write):
+    text = "FORMAT dicom\n%filter graylist\nLABEL one\nequals Rows 512\nkeepcoordinates 0,0,9,9\ncoordinates all\n"
+
+    assert [(p.line, "above it" in p.message) for p in lint(write(text + "%header\nREMOVE PatientName\n"))] == [
+        (3, True)
+    ]
 
 
 CONTRADICTIONS = [
@@ -270,7 +284,7 @@ def test_recipe_reads_actions_filters_and_lists(write):
     (label,) = recipe.filters["graylist"]
     assert label.name == "screen"
     assert [condition.operators for condition in label.conditions] == [("or",), ()]
-    assert [box.corners for box in label.boxes] == [(10, 20, 40, 60), None]
+    assert [box.corners for box in label.boxes] == [(10, 20, 39, 59), None]
     assert [(action.verb, action.value) for action in recipe.actions] == [
         (Verb.REMOVE, ""),
         (Verb.REPLACE, "CT of the chest"),

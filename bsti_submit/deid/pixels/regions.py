@@ -49,6 +49,20 @@ class Region:
             return None
         return type(self)(left, top, right, bottom, self.frame)
 
+    def without(self, other: Self) -> tuple[Self, ...]:
+        """Return what is left of it outside another region, whatever the frame of that: at most four rectangles."""
+        common = other.within(self.bottom, self.right)
+        if common is None or common.right <= self.left or common.bottom <= self.top:
+            return (self,)
+        top, bottom = max(self.top, common.top), common.bottom
+        parts = (
+            type(self)(self.left, self.top, self.right, top, self.frame),
+            type(self)(self.left, top, max(self.left, common.left), bottom, self.frame),
+            type(self)(common.right, top, self.right, bottom, self.frame),
+            type(self)(self.left, bottom, self.right, self.bottom, self.frame),
+        )
+        return tuple(part for part in parts if part.width > 0 and part.height > 0)
+
 
 def to_rows(regions: Iterable[Region]) -> list[list[int | None]]:
     """Return regions as JSON has them: ``[left, top, right, bottom, frame or null]`` each."""
