@@ -315,9 +315,9 @@ def test_a_radiograph_goes_once_somebody_has_looked_at_it(site, chest_and_radiog
         prepare(site.sheet.parent / "case01", profile, key, lambda event: None) as prepared,
         DecisionStore(site.home / "decisions.sqlite") as decided,
     ):
-        work = Work(prepared.source, prepared.identity, profile, key, decided, compress=True)
+        work = Work(prepared, key, decided, compress=True)
         (picture,) = [found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_look(found)]
-        work.decide(work.stage(picture), picture.ref, Verdict.CLEARED)
+        work.looking.decide(work.stage(picture), picture.ref, Verdict.CLEARED)
     sent = site.outcomes(code=0)
     assert sent[2]["outcome"] == "delivered"
     assert sent[2]["images"] == 4
@@ -628,7 +628,7 @@ def test_a_case_that_another_run_made_meanwhile_is_not_made_again(site, samples)
         tag = prepared.tag([1])
 
         def build(where, after):
-            work = Work(prepared.source, prepared.identity, profile, key, None, compress=True)
+            work = Work(prepared, key, None, compress=True)
             return build_and_keep(where, tag, prepared, work, Choices((1,)), 1, record, key, emit, after=after)
 
         newest = outbox.find(tag)

@@ -59,7 +59,7 @@ def at_work(folder, state):
         prepare(folder, profile, KEY, lambda event: None) as prepared,
         DecisionStore(state / "decisions.sqlite") as decided,
     ):
-        yield prepared, Work(prepared.source, prepared.identity, profile, KEY, decided, compress=False)
+        yield prepared, Work(prepared, KEY, decided, compress=False)
 
 
 def look(prepared, work, verdict="cleared", regions=([2, 3, 12, 9, None],), **how):
@@ -83,18 +83,18 @@ def test_boxes_are_kept_for_these_pixels_and_shown_again(tmp_path):
         assert (item["search"], item["verdict"], asked) == (True, "", [16])
         (instance,) = prepared.survey.instances
         staged = work.stage(instance)
-        assert work.decision(staged).regions == (BOX,)
+        assert work.looking.decision(staged).regions == (BOX,)
         assert work.verdict(staged) is Verdict.CLEARED
     with at_work(folder, tmp_path) as (prepared, work):
         assert look(prepared, work, find=find)[0].shown == 0
         _, (item,) = look(prepared, work, regions=[], everything=True, find=find)
         assert (item["search"], item["verdict"], item["regions"]) == (False, "cleared", [[2, 3, 12, 9, None]])
-        assert work.decision(staged).regions == ()
+        assert work.looking.decision(staged).regions == ()
         assert asked == [16]
     put(folder / "a", picture(1, PixelData=bytes(512)))
     with at_work(folder, tmp_path) as (prepared, work):
         (instance,) = prepared.survey.instances
-        assert work.decision(work.stage(instance)) is None
+        assert work.looking.decision(work.stage(instance)) is None
 
 
 def test_what_is_to_be_blanked_never_leaves_as_it_is(tmp_path):

@@ -36,7 +36,7 @@ def test_the_index_study_is_known_again_or_the_case_is_held(tmp_path, usable_num
             numbers = tuple(study.number for study in found.studies)
             assert len(numbers) == 2
             older = max(numbers)
-            work = Work(found.source, found.identity, profile, key, None, compress=False)
+            work = Work(found, key, None, compress=False)
             choices = Choices(numbers, frozenset(), any_body_part=True)
             tag = found.tag(numbers)
             built = build_and_keep(outbox, tag, found, work, choices, older, None, key, lambda _: None)

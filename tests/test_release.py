@@ -115,11 +115,11 @@ class House:
             prepare(path, profile, key, lambda event: None) as prepared,
             DecisionStore(self.home / "decisions.sqlite") as decided,
         ):
-            work = Work(prepared.source, prepared.identity, profile, key, decided, compress=False)
+            work = Work(prepared, key, decided, compress=False)
             looked = [found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_look(found)]
             assert looked
             for instance in looked:
-                work.decide(work.stage(instance), instance.ref, verdict, regions)
+                work.looking.decide(work.stage(instance), instance.ref, verdict, regions)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def deid(
             )
         selection = prepared.select(Choices())
         reports = [rejection.report() for rejection in selection.rejections]
-        work = Work(prepared.source, prepared.identity, rules, key.key, decided, compress=False)
+        work = Work(prepared, key.key, decided, compress=False)
         weak = {instance.patient_id for instance in selection.instances if prepared.identity.is_weak(instance)}
         if weak:
             output.say(

@@ -159,7 +159,7 @@ def require_plain_destination(prepared: Prepared, to: str) -> None:
 
 def work_for(prepared: Prepared, key: SiteKey, decided: DecisionStore, *, compress: bool = True) -> Work:
     """Return the stream for a surveyed source."""
-    return Work(prepared.source, prepared.identity, prepared.profile, key, decided, compress=compress)
+    return Work(prepared, key, decided, compress=compress)
 
 
 def refused_kinds(prepared: Prepared, leave_out: frozenset[InstanceRef]) -> dict[Outcome, Counter[Reason]]:

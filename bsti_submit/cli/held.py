@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
 from bsti_submit.cli.output import listed
-from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.review_items import ReviewItem, drawn_from
-from bsti_submit.deid.pixels.screen import needs_look, screen
 from bsti_submit.errors import InputError
+from bsti_submit.intake.source import UnreadableInstance
 from bsti_submit.model import Outcome, Reason, Rejection
 from bsti_submit.pipeline.case import CaseHeldError
-from bsti_submit.pipeline.stream import file_bytes, held
+from bsti_submit.pipeline.stream import held
 from bsti_submit.report.events import Progress, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bsti_submit.cli.person import Person
+    from bsti_submit.deid.pixels.decisions import Verdict
     from bsti_submit.deid.pixels.regions import Region
-    from bsti_submit.deid.staged import Staged
     from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.model import InstanceRef, InstanceReport
+    from bsti_submit.pipeline.looking import Look
     from bsti_submit.pipeline.prepared import Choices, Prepared
     from bsti_submit.pipeline.stream import Work
     from bsti_submit.report.events import Event
+
+
+FOR_A_LOOK: Final = frozenset({Reason.NOT_LOOKED_AT, Reason.POSSIBLE_TEXT})
+"""What a look at the picture settles."""
 
 
 def settle_held(prepared: Prepared, choices: Choices, reports: Iterable[InstanceReport], person: Person) -> Choices:
@@ -73,61 +77,91 @@ def review_held(
     emit: Callable[[Event], None],
     *,
     everything: bool = False,
-    find: Callable[[Staged], tuple[Region, ...]] | None = None,
 ) -> Looked:
-    """Show the pictures that must be looked at first, and keep what is decided.
+    """Search all pictures for text, show those that a person must look at, and keep what is decided.
 
     Parameters
     ----------
     everything
-        Whether pictures that were decided on before are shown again, so that the decision can be changed.
-    find
-        Where text seems to stand in a picture; asked when it is first shown, and possibly for seconds.
+        Whether all pictures are shown, so that a decision can be changed, or made about one that is not held.
     """
-    waiting = [instance for instance in prepared.select(choices).instances if needs_look(instance)]
-    series = list(dict.fromkeys(instance.series_uid for instance in waiting))
-    waiting.sort(key=lambda instance: (series.index(instance.series_uid), _place(instance)))
-    refused: list[InstanceReport] = []
-    staged_by_ref: dict[InstanceRef, Staged] = {}
-    verdicts: dict[InstanceRef, Verdict] = {}
+    chosen = list(prepared.select(choices).instances)
+    series = list(dict.fromkeys(instance.series_uid for instance in chosen))
+    chosen.sort(key=lambda instance: (series.index(instance.series_uid), _place(instance)))
+    refused: dict[InstanceRef, InstanceReport] = {}
+    shown: dict[InstanceRef, SurveyedInstance] = {}
     items: list[ReviewItem] = []
-    for done, instance in enumerate(waiting):
-        emit(Progress(Step.SCREEN, done, len(waiting)))
+    one = Lock()  # the page asks in several threads
+    left_out: set[InstanceRef] = set()
+    for done, instance in enumerate(chosen):
+        emit(Progress(Step.SCREEN, done, len(chosen)))
         staged = work.stage(instance)
         if isinstance(staged, Rejection):
-            refused.append(staged.report())
+            refused[instance.ref] = staged.report()
             continue
-        if (decision := work.decision(staged)) is not None:
-            verdicts[instance.ref] = decision.verdict
-        if decision is None or everything:
-            staged_by_ref[instance.ref] = staged
-            items.append(
-                ReviewItem(
-                    instance.ref,
-                    instance.modality,
-                    drawn_from(partial(file_bytes, staged)),
-                    Reason.NOT_LOOKED_AT,
-                    frames=max(1, staged.layout.frames),
-                    group=f"Series {series.index(instance.series_uid) + 1}, {instance.modality}",
-                    suggested=partial(find, staged) if find else None,
-                    decision=decision,
-                )
-            )
-    if waiting:
-        emit(Progress(Step.SCREEN, len(waiting), len(waiting)))
+        look = work.look(instance, staged)
+        _note(instance, look, refused, left_out)
+        if everything or (look.reason in FOR_A_LOOK and look.decision is None):
+            shown[instance.ref] = instance
+            name = f"Series {series.index(instance.series_uid) + 1}, {instance.modality}"
+            items.append(_item(work, instance, staged.layout.frames, name, look, one))
+    emit(Progress(Step.SCREEN, len(chosen), len(chosen)))
 
     def decide(ref: InstanceRef, verdict: Verdict | None, regions: tuple[Region, ...]) -> None:
-        work.decide(staged_by_ref[ref], ref, verdict, regions)
+        with one:
+            staged = work.stage(shown[ref])
+        if isinstance(staged, Rejection):
+            raise UnreadableInstance(ref)
+        work.looking.decide(staged, ref, verdict, regions)
 
     if items:
-        person.look_first(items, decide)
-    verdicts |= {ref: verdict for ref, staged in staged_by_ref.items() if (verdict := work.verdict(staged))}
-    for instance in waiting:
-        reason = screen(instance, verdicts.get(instance.ref)).reason
-        if reason not in {None, Reason.LEFT_OUT_BY_PERSON} and instance.ref not in {found.ref for found in refused}:
-            refused.append(held(instance, reason).report())
-    left_out = frozenset(ref for ref, verdict in verdicts.items() if verdict is Verdict.LEFT_OUT)
-    return Looked(len(items), tuple(refused), left_out)
+        person.look_first(items, decide, sum(item.reason in FOR_A_LOOK for item in items))
+    for ref, instance in shown.items():
+        staged = work.stage(instance)
+        if isinstance(staged, Rejection):
+            refused[ref] = staged.report()
+        else:
+            _note(instance, work.look(instance, staged), refused, left_out)
+    return Looked(len(items), tuple(refused.values()), frozenset(left_out))
+
+
+def _note(
+    instance: SurveyedInstance,
+    look: Look,
+    refused: dict[InstanceRef, InstanceReport],
+    left_out: set[InstanceRef],
+) -> None:
+    refused.pop(instance.ref, None)
+    left_out.discard(instance.ref)
+    if look.reason is Reason.LEFT_OUT_BY_PERSON:
+        left_out.add(instance.ref)
+    elif look.reason is not None:
+        refused[instance.ref] = held(instance, look.reason).report()
+
+
+def _item(work: Work, instance: SurveyedInstance, frames: int, group: str, look: Look, one: Lock) -> ReviewItem:
+    # Staged again for each look: a study of thousands of slices is not kept in memory.
+    def read() -> bytes:
+        with one:
+            staged = work.stage(instance)
+        return b"" if isinstance(staged, Rejection) else staged.to_bytes()
+
+    def suggested() -> tuple[Region, ...]:
+        with one:
+            staged = work.stage(instance)
+        return () if isinstance(staged, Rejection) else work.looking.suggested(instance, staged)
+
+    return ReviewItem(
+        instance.ref,
+        instance.modality,
+        drawn_from(read),
+        look.reason,
+        frames=max(1, frames),
+        group=group,
+        clearable=look.reason is not Reason.HEAD_COVERED,
+        suggested=suggested,
+        decision=look.decision,
+    )
 
 
 def _place(instance: SurveyedInstance) -> tuple[int, InstanceRef]:

@@ -164,14 +164,16 @@ class Person:
         self,
         items: Sequence[ReviewItem],
         on_decision: Decide,
+        count: int,
     ) -> None:
-        """Show pictures that must be looked at, with what was decided about them before."""
+        """Show pictures, of which some must be looked at, with what was decided about them before."""
         self.say()
-        self.say(
-            "One picture has to be looked at first: it may show a name, a date or a number."
-            if len(items) == 1
-            else f"{len(items)} pictures have to be looked at first: they may show a name, a date or a number."
-        )
+        if count:
+            self.say(
+                "One picture has to be looked at first: it may show a name, a date or a number."
+                if count == 1
+                else f"{count} pictures have to be looked at first: they may show a name, a date or a number."
+            )
         self.look(items, on_decision)
 
     def look(

@@ -14,7 +14,6 @@ from bsti_submit.deid.staged import Refusal
 from bsti_submit.deid.words import KnownWords
 from bsti_submit.model import Certified, InstanceRef
 from bsti_submit.phi import Identified
-from bsti_submit.pipeline.stream import file_bytes
 from bsti_submit.sample.probes import Traces, make_probes
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _judge(found: Score, profile: Profile, engine: Engine, probe: Probe) -> None
     if isinstance(staged, Refusal):
         found.held += 1
         return
-    traces = Traces(file_bytes(staged))
+    traces = Traces(staged.to_bytes())
     harvest = Harvest()
     harvest.add_header(probe.data, InstanceRef(1))
     gate = Gate(profile.allow_list(), harvest.build(profile.words), profile.find_identifiers)

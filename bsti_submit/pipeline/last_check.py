@@ -95,6 +95,5 @@ def require_cleared(case: OutboxCase, decided: DecisionStore) -> None:
 
 
 def _still_cleared(picture: str, decided: DecisionStore) -> bool:
-    digest = picture.partition(":")[0]
-    decision = decided.find(digest)
-    return decision is not None and decision.verdict is Verdict.CLEARED and decision.mark(digest) == picture
+    decision = decided.find(picture.partition(":")[0])
+    return decision is not None and decision.verdict is Verdict.CLEARED and decision.mark == picture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.pixels.picture import Picture, PictureError, picture_digest
@@ -67,6 +67,7 @@ class Looking:
         self._key = key
         self._series: defaultdict[str, list[InstanceRef]] = defaultdict(list)
         self._surveyed: set[str] = set()
+        self._found: dict[InstanceRef, Examination] = {}
         for instance in prepared.survey.instances:
             if instance.sop_class_uid in CT_CLASSES:
                 self._series[instance.series_uid.reveal()].append(instance.ref)
@@ -124,14 +125,22 @@ class Looking:
         return self._decisions.find(picture.digest(self._key))
 
     def _search(self, instance: SurveyedInstance, picture: Picture) -> Examination:
+        if instance.ref in self._found:
+            return self._found[instance.ref]  # a source hands out no file that has changed
         series = instance.series_uid.reveal() if instance.sop_class_uid in CT_CLASSES else None
         if series is not None and series not in self._surveyed:
             self._surveyed.add(series)
             self._examiner.survey(series, self._pictures(series))
-        return self._examiner.examine(picture, series, self._is_known)
+        found = self._found[instance.ref] = self._examiner.examine(picture, series, self._is_known)
+        return found
 
-    def _pictures(self, series: str) -> Iterator[Picture]:
-        """Yield the pictures of a series, one in memory at a time. What cannot be read is held when its turn comes."""
+    def _pictures(self, series: str) -> Iterator[Callable[[], Picture]]:
+        """Yield the pictures of a series, each to be read when its turn comes: one is in memory at a time."""
         for ref in self._series[series]:
-            with suppress(PictureError, UnreadableInstance):
-                yield Picture(self._source.read(ref))
+            yield partial(self._picture, ref)
+
+    def _picture(self, ref: InstanceRef) -> Picture:
+        try:
+            return Picture(self._source.read(ref))
+        except UnreadableInstance:
+            raise PictureError("not readable") from None

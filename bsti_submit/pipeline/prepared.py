@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.clinical.facts import Context, StudyFact, build_context
 from bsti_submit.deid.pixels.anatomy import Coverage, coverage
+from bsti_submit.deid.pixels.examine import Examiner
 from bsti_submit.deid.pseudonyms import image_set_digest, study_set_tag
 from bsti_submit.errors import HeldError, InputError
 from bsti_submit.intake.source import open_source
@@ -72,12 +73,14 @@ class Prepared:
         identity: Identity,
         profile: Profile,
         key: SiteKey,
+        examiner: Examiner,
         find_identifiers: FindIdentifiers | None = None,
     ) -> None:
         self.source = source
         self.survey = survey
         self.identity = identity
         self.profile = profile
+        self.examiner = examiner
         self._key = key
         self._find_identifiers = find_identifiers
         self.studies: tuple[Study, ...] = survey.studies(self.is_eligible)
@@ -273,7 +276,7 @@ def prepare(
     InputError
         If there is nothing there, or it cannot be opened.
     """
-    with open_source(path) as source:
+    with open_source(path) as source, Examiner() as examiner:
         identity = Identity(key, profile.words)
         survey = survey_source(
             source,
@@ -282,4 +285,4 @@ def prepare(
         )
         for part in source.path_parts():
             identity.add_text(part)
-        yield Prepared(source, survey, identity, profile, key, find_identifiers)
+        yield Prepared(source, survey, identity, profile, key, examiner, find_identifiers)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.engine import Engine
 from bsti_submit.deid.pixels.blank import blank
+from bsti_submit.deid.pixels.devices import regions_of
 from bsti_submit.deid.pixels.recode import JPEG_LS_LOSSLESS, decode_samples, encode_frames
 from bsti_submit.deid.pixels.screen import screen
 from bsti_submit.deid.pseudonyms import WeakPatientId, patient_mark, patient_scope, random_scope
-from bsti_submit.deid.staged import EncapsulatedPixels, NativePixels, Refusal
+from bsti_submit.deid.staged import EncapsulatedPixels, NativePixels, Refusal, Staged
 from bsti_submit.deid.words import KnownWords
 from bsti_submit.identifiers import Strength, find_identifiers
 from bsti_submit.intake.source import UnreadableInstance
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.pixels.decisions import Decision, DecisionStore
     from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
-    from bsti_submit.deid.staged import Staged
     from bsti_submit.intake.instance import SurveyedInstance
-    from bsti_submit.intake.source import Source
     from bsti_submit.model import Buffer, Certified, InstanceRef
     from bsti_submit.phi import Identified
     from bsti_submit.pipeline.looking import Look
@@ -222,8 +221,12 @@ class Work:
         except UnreadableInstance:
             return held(instance, Reason.UNREADABLE)
         staged = self._engine.deidentify(data, self._identity.scope(instance), self._identity.words)
-        if isinstance(staged, Refusal):
-            return held(instance, staged.reason, staged.attribute)
+        regions = regions_of(self._profile, data)
+        if isinstance(staged, Staged) and not isinstance(regions, Refusal):
+            staged = blank(staged, regions)
+        for refusal in (staged, regions):
+            if isinstance(refusal, Refusal):
+                return held(instance, refusal.reason, refusal.attribute)
         return staged
 
 

@@ -21,7 +21,6 @@ from bsti_submit.deid.staged import Staged
 from bsti_submit.deid.words import KnownWords
 from bsti_submit.model import Certified, InstanceRef, Outcome, Rejection
 from bsti_submit.phi import Identified
-from bsti_submit.pipeline.stream import file_bytes
 from bsti_submit.sample import make_ct_slice
 from bsti_submit.sample.probes import make_probes
 
@@ -58,7 +57,7 @@ def outcome(data=SLICE, change=None):
     scope = patient_scope(SiteKey(bytes(range(32))), Identified(""), Identified(PATIENT))
     result = Engine(PROFILE).deidentify(data, scope, words)
     assert isinstance(result, Staged), result
-    payload = result.payload() if change is None else Changed(change(file_bytes(result)))
+    payload = result.payload() if change is None else Changed(change(result.to_bytes()))
     harvest = Harvest()
     harvest.add_header(data, REF)
     harvest.add_text(Identified("Whitcombe_scans"))

@@ -33,7 +33,7 @@ def item(number, *, frames=1, group="CR, series 1", **other):
 
 
 def cleared(*regions):
-    return Decision(Verdict.CLEARED, "2026-01-02T03:04:05Z", "", regions)
+    return Decision("ab", Verdict.CLEARED, "2026-01-02T03:04:05Z", "", regions)
 
 
 class Desk:

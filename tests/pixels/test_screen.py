@@ -170,7 +170,7 @@ def test_what_is_blanked_is_kept_with_the_decision(tmp_path):
 
 def test_a_decision_with_other_boxes_is_another():
     def mark(*regions):
-        return Decision(Verdict.CLEARED, "", "", regions).mark("ab")
+        return Decision("ab", Verdict.CLEARED, "", "", regions).mark
 
     assert mark() == "ab"
     assert mark(*BOXES) == mark(*reversed(BOXES))
@@ -186,7 +186,7 @@ def test_a_file_of_before_there_were_boxes_is_carried_on(tmp_path):
         )
         database.execute("INSERT INTO decisions VALUES ('ab', 'cleared', '2026-01-02T03:04:05Z', 'radiologist', 3)")
     with DecisionStore(path) as one, DecisionStore(path) as other:
-        assert one.find("ab") == Decision(Verdict.CLEARED, "2026-01-02T03:04:05Z", "radiologist")
+        assert one.find("ab") == Decision("ab", Verdict.CLEARED, "2026-01-02T03:04:05Z", "radiologist")
         one.record("cd", Verdict.CLEARED, BOXES)
         assert other.find("cd").regions == one.find("cd").regions != ()
 

@@ -74,6 +74,8 @@ class PixelGeometry:
 class Decision:
     """One decision as it is kept."""
 
+    digest: str
+    """Of the picture that it is about."""
     verdict: Verdict
     decided_at: str
     """RFC 3339, UTC."""
@@ -81,11 +83,12 @@ class Decision:
     regions: tuple[Region, ...] = ()
     """What is to be blanked before the picture may go, in stored pixels."""
 
-    def mark(self, digest: str) -> str:
-        """Return what tells this decision about a picture from one with other regions; without any, its digest."""
+    @property
+    def mark(self) -> str:
+        """What tells this decision about a picture from one with other regions; without any, the picture's digest."""
         if not self.regions:
-            return digest
-        return f"{digest}:{hashlib.sha256(_regions_text(self.regions).encode()).hexdigest()}"
+            return self.digest
+        return f"{self.digest}:{hashlib.sha256(_regions_text(self.regions).encode()).hexdigest()}"
 
 
 def _regions_text(regions: Iterable[Region]) -> str:
@@ -203,12 +206,17 @@ class DecisionStore:
             row = rows.fetchone()
         if row is None:
             return None
-        return Decision(Verdict(row[0]), row[1], row[2], tuple(Region(*place) for place in json.loads(row[3])))
+        return Decision(digest, Verdict(row[0]), row[1], row[2], tuple(Region(*place) for place in json.loads(row[3])))
 
     def verdict(self, digest: str) -> Verdict | None:
         """Return just the verdict about exactly these pixels."""
         decision = self.find(digest)
         return decision.verdict if decision else None
+
+    def is_empty(self) -> bool:
+        """Say whether nothing was ever decided, so that no picture need be looked up."""
+        with self._lock, closing(self._database.execute("SELECT EXISTS (SELECT 1 FROM decisions)")) as rows:
+            return rows.fetchone() == (0,)
 
     def withdraw(self, digest: str) -> None:
         """Forget a decision: the picture has to be looked at again."""
