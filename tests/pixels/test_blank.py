@@ -222,7 +222,7 @@ def test_a_modality_table_that_falls_is_heeded():
 
 
 def test_blanking_again_leaves_what_was_blank():
-    made, values = instance(stored=12)
+    made, _ = instance(stored=12)
     first = staged(encode(made))
     once = blank(first, REGIONS[:1])
 
@@ -446,7 +446,7 @@ def test_frames_that_cannot_be_decoded_are_refused(syntax, tmp_path):
     before = staged(compressed(made, values, syntax, tmp_path))
     frames = [bytes(frame) for frame in before.pixels.frames]
     damaged = replace(
-        before, pixels=EncapsulatedPixels((frames[0], frames[1][: 30 if syntax == JPEG_LS else len(frames[1]) // 2]))
+        before, pixels=EncapsulatedPixels((frames[0], frames[1][: 20 if syntax == JPEG_LS else len(frames[1]) // 2]))
     )
 
     done = blank(damaged, REGIONS)
@@ -473,6 +473,33 @@ def test_a_jpeg_whose_colours_are_told_in_two_ways_is_refused(tmp_path):
     before = replace(before, layout=replace(before.layout, photometric="YBR_FULL_422"))
 
     assert blank(before, REGIONS) == Refusal(Reason.PIXEL_CODING, "PhotometricInterpretation")
+
+
+def test_a_jpeg_that_tells_of_its_transform_keeps_the_colours_that_it_codes(tmp_path):
+    made, values = instance(photometric="RGB", allocated=8)
+    made.PhotometricInterpretation = "YBR_FULL"
+    plain = staged(compressed(made, values, JPEG, tmp_path, quality=90, subsampling="4:4:4"))
+    frame = bytes(plain.pixels.frames[0])
+    told = frame[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01" + frame[2:]
+
+    done = blank(replace(plain, pixels=EncapsulatedPixels((told,))), REGIONS)
+
+    assert np.array_equal(values_of(done), values_of(blank(plain, REGIONS)))
+    assert read(done).PhotometricInterpretation == "YBR_FULL"
+
+
+def test_signed_values_that_are_coded_without_their_sign_get_it_back(tmp_path):
+    values = picture((1, ROWS, COLUMNS, 1), -2000, 2000)
+    made, bits = instance(stored=12, values=values & 0xFFF)
+    before = staged(compressed(made, bits, RLE, tmp_path))
+    before = replace(before, layout=replace(before.layout, signed=True))
+
+    done = blank(before, REGIONS)
+
+    mask = mask_of(before, REGIONS)
+    raw = np.frombuffer(read(done).PixelData, "<i2").reshape(values.shape)
+    assert np.array_equal(raw[~mask], values[~mask])
+    assert set(raw[mask].flat) == {-2000}
 
 
 def test_memory_stays_bounded_for_many_frames():
