@@ -388,7 +388,7 @@ def test_suggestions_that_come_late_are_waited_for_and_survive_an_undo(browser, 
 
     def find():
         go.wait(10)
-        return (NAME, DATE, Region(SIDE - 5, 100, SIDE + 40, 110))
+        return (NAME, DATE, Region(SIDE - 5, 100, SIDE + 40, 110), Region(SIDE + 1, 0, SIDE + 9, 5))
 
     with Desk(item(1, suggested=find), item(2)) as desk:
         page = Page(browser, desk.review)
@@ -404,12 +404,14 @@ def test_suggestions_that_come_late_are_waited_for_and_survive_an_undo(browser, 
             go.set()
         browser.until(COUNT, 4)
         assert browser.text("#found") == "4 boxes, 3 suggested"
+        assert max(right for _, _, right, _ in page.boxes()) < SIDE + 0.5
         browser.key("u")
         browser.until(COUNT, 3)
         assert "Blank 3 boxes and clear" in page.words()
         browser.key("c")
         browser.until(CHOSEN, "#000002")
         assert desk.kept == [(InstanceRef(1), Verdict.CLEARED, (NAME, DATE, Region(SIDE - 5, 100, SIDE, 110)))]
+    assert browser.console() == []
 
 
 @needs_browser

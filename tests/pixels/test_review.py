@@ -155,7 +155,7 @@ def test_every_answer_is_uncacheable_and_closed_in(client, path):
 
 
 def test_the_page_asks_nothing_of_the_outside(client):
-    for path in ("/", "/review.js", "/review.css"):
+    for path in ("/", "/review.js", "/boxes.js", "/mouse.js", "/view.js", "/review.css"):
         assert not re.search(rb"https?:|//[a-z]", client.ask("GET", path)[1].replace(b"// ", b""))
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final, Self
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.regions import MOST_REGIONS, from_rows, to_rows
 from bsti_submit.deid.pixels.render import is_tile, png_size
-from bsti_submit.deid.pixels.review_http import Access, DecisionRefused, handler
+from bsti_submit.deid.pixels.review_access import Access
+from bsti_submit.deid.pixels.review_http import DecisionRefused, handler
+from bsti_submit.deid.pixels.review_items import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +72,7 @@ class ReviewServer:
         notes: Sequence[str] = (),
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self.items = _in_order(items)
+        self.items = in_order(items)
         self.mode = mode
         self.title = title or ("Look at the held images" if mode is Mode.DECIDE else "Last look")
         self.notes = tuple(notes)
@@ -169,7 +171,7 @@ class ReviewServer:
                     "clearable": item.clearable,
                     "verdict": self.verdicts.get(item.ref, ""),
                     "regions": to_rows(self.regions.get(item.ref, ())),
-                    "search": _is_searched(item),
+                    "search": item.is_searched,
                 }
                 for index, item in enumerate(self.items)
             ],
@@ -202,7 +204,7 @@ class ReviewServer:
     def suggestions(self, index: int) -> tuple[Region, ...] | None:
         """Return where text seems to stand in a picture, after the search for it; None if the search failed."""
         item = self.items[index]
-        if not _is_searched(item) or item.suggested is None:
+        if not item.is_searched or item.suggested is None:
             return ()
         with self._searching:
             if index not in self._found:
@@ -245,7 +247,7 @@ class ReviewServer:
                         if item.frames == 1
                         else "It cannot be cleared before every frame has been looked at."
                     )
-                if _is_searched(item) and index not in self._found:
+                if item.is_searched and index not in self._found:
                     raise DecisionRefused("It is still being searched for text: wait a moment.")
                 if len(self._found.get(index) or ()) > MOST_REGIONS:
                     raise DecisionRefused("Too much in it looks like text: leave it out, or reject it.")
@@ -263,16 +265,3 @@ class ReviewServer:
     def done(self) -> None:
         """End because the person says so; the answer to the browser still goes out."""
         threading.Thread(target=self._end, args=(Ended.DONE,), daemon=True).start()
-
-
-def _in_order(items: Sequence[ReviewItem]) -> tuple[ReviewItem, ...]:
-    """Return the items series by series, those with a held picture first, and held pictures first in each."""
-    groups = list(dict.fromkeys(item.group for item in items))
-    held = {item.group for item in items if item.reason}
-    return tuple(sorted(items, key=lambda i: (i.group not in held, groups.index(i.group), i.reason is None)))
-
-
-def _is_searched(item: ReviewItem) -> bool:
-    """Say whether suggestions are waited for; who cleared a picture before had seen, and maybe removed, them."""
-    cleared = item.decision is not None and item.decision.verdict is Verdict.CLEARED
-    return item.suggested is not None and not cleared

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import json
 import math
-import secrets
-import threading
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler
 from importlib import resources
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -17,15 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.regions import MOST_REGIONS, to_rows
+from bsti_submit.deid.pixels.review_access import COOKIE, same
 
 if TYPE_CHECKING:
     from bsti_submit.deid.pixels.review import ReviewServer
 
-_COOKIE: Final = "bsti_review"
 _STATIC: Final = {
     "/review.js": ("review.js", "text/javascript; charset=utf-8"),
-    "/view.js": ("view.js", "text/javascript; charset=utf-8"),
     "/boxes.js": ("boxes.js", "text/javascript; charset=utf-8"),
+    "/mouse.js": ("mouse.js", "text/javascript; charset=utf-8"),
+    "/view.js": ("view.js", "text/javascript; charset=utf-8"),
     "/review.css": ("review.css", "text/css; charset=utf-8"),
 }
 _LONGEST_BODY: Final = 16_384
@@ -48,39 +45,6 @@ _HEADERS: Final = {
 
 class DecisionRefused(Exception):  # noqa: N818 - said to the page, not to a caller
     """A decision that cannot be taken, with a sentence for the person."""
-
-
-class Access:
-    """The one-time link, the session it is exchanged for, and the token that every change must carry."""
-
-    def __init__(self, port: int) -> None:
-        self._token = secrets.token_urlsafe(32)
-        self._session = secrets.token_urlsafe(32)
-        self._used = False
-        self._lock = threading.Lock()
-        self.csrf = secrets.token_urlsafe(32)
-        self.hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
-        self.url = f"http://127.0.0.1:{port}/open/{self._token}"
-
-    def exchange(self, token: str) -> str | None:
-        """Return the session for the one-time token; None for a wrong one, or the second time."""
-        with self._lock:
-            if self._used or not _same(token, self._token):
-                return None
-            self._used = True
-            return self._session
-
-    def admits(self, cookies: str) -> bool:
-        """Say whether a Cookie header carries the session."""
-        try:
-            morsel = SimpleCookie(cookies).get(_COOKIE)
-        except CookieError:
-            return False
-        return morsel is not None and _same(morsel.value, self._session)
-
-
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
 def handler(review: ReviewServer) -> type[BaseHTTPRequestHandler]:
@@ -136,7 +100,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
             return
         origin = self.headers.get("Origin")
         own = {f"http://{host}" for host in self.review.access.hosts}
-        if (origin is not None and origin not in own) or not _same(
+        if (origin is not None and origin not in own) or not same(
             self.headers.get("X-Review-Token", ""), self.review.access.csrf
         ):
             self._text(HTTPStatus.FORBIDDEN, "This request does not come from the review page.")
@@ -170,7 +134,7 @@ class ReviewHandler(BaseHTTPRequestHandler):
             )
             return
         self.review.touch()
-        cookie = f"{_COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/"
         self._send(HTTPStatus.SEE_OTHER, b"", "text/plain", {"Location": "/", "Set-Cookie": cookie})
 
     def _get(self, path: str, query: str) -> None:

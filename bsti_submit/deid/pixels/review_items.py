@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from bsti_submit.deid.pixels.decisions import Verdict
 from bsti_submit.deid.pixels.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from bsti_submit.deid.pixels.decisions import Decision, Verdict
+    from bsti_submit.deid.pixels.decisions import Decision
     from bsti_submit.deid.pixels.regions import Region
     from bsti_submit.model import Buffer, InstanceRef, Reason
 
@@ -57,6 +58,18 @@ class ReviewItem:
     clearable: bool = True
     suggested: Callable[[], tuple[Region, ...]] | None = field(default=None, repr=False)
     decision: Decision | None = None
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether suggestions are waited for. Who cleared it before had seen, and maybe removed, them."""
+        return self.suggested is not None and not (self.decision and self.decision.verdict is Verdict.CLEARED)
+
+
+def in_order(items: Sequence[ReviewItem]) -> tuple[ReviewItem, ...]:
+    """Return the items series by series, those with a held picture first, and held pictures first in each."""
+    groups = list(dict.fromkeys(item.group for item in items))
+    held = {item.group for item in items if item.reason}
+    return tuple(sorted(items, key=lambda i: (i.group not in held, groups.index(i.group), i.reason is None)))
 
 
 def drawn_from(read: Callable[[], Buffer]) -> Renderer:

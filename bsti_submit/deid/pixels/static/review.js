@@ -1,10 +1,10 @@
-import { beginDrag, boxes, choose, clip, deleteBox, drawBoxes, everyFrame, fromRow, newBox, nudge, suggest, toRow, undoBoxes } from "./boxes.js";
-import { adjust, arrived, brightness, byId, contrast, large, load, newView, paper, resetWindow, spot, stage, toggleZoom, view } from "./view.js";
+import { boxes, choose, clip, deleteBox, drawBoxes, everyFrame, fromRow, newBox, nudge, suggest, toRow, undoBoxes } from "./boxes.js";
+import { useMouse } from "./mouse.js";
+import { arrived, brightness, byId, contrast, large, load, newView, paper, resetWindow, stage, toggleZoom, view } from "./view.js";
 
 const token = document.querySelector('meta[name="review-token"]').content;
 const WORDS = { cleared: "✓ cleared", rejected: "✗ rejected", "left-out": "– left out" };
 const WRITING = "a name, number, date or other writing that could tell who this is?";
-const WHEEL = 50; // so far a wheel or two fingers go for one slice
 
 let state = null;
 let current = 0;
@@ -129,14 +129,16 @@ function paintBoxes(item) {
 }
 
 const say = (text) => { byId("message").textContent = text; };
+const decided = () => Boolean(state.items[current].verdict);
+const refuse = () => say("It is decided: undo that first, with U.");
 
 // Boxes of a decision stay as they were decided about.
-const editable = () => deciding() && loaded && !busy && !state.items[current].verdict;
+const editable = () => deciding() && loaded && !busy && !decided();
 
 function changing(act) {
   return () => {
     if (!deciding()) return;
-    if (state.items[current].verdict) say("It is decided: undo that first, with U.");
+    if (decided()) refuse();
     else act();
   };
 }
@@ -260,7 +262,7 @@ function nextBox() {
 
 function undo() {
   if (!deciding()) return;
-  if (state.items[current].verdict) decide("");
+  if (decided()) decide("");
   else if (!busy) undoBoxes();
 }
 
@@ -305,71 +307,6 @@ async function finish() {
   }
 }
 
-function useMouse() {
-  let drag = null;
-  let wheel = 0;
-  stage.addEventListener("contextmenu", (event) => event.preventDefault());
-  stage.addEventListener("pointerdown", (event) => {
-    if (drag) return;
-    const start = { x: event.clientX, y: event.clientY, left: stage.scrollLeft, top: stage.scrollTop, ...view };
-    const way = (now) => ({ x: now.clientX - start.x, y: now.clientY - start.y });
-    if (event.button === 2) {
-      drag = {
-        to(now) {
-          const { x, y } = way(now);
-          const width = start.width * 2 ** (y / 150);
-          adjust(start.level - (x / 400) * start.width, width);
-        },
-      };
-    } else if (event.button === 1 || !deciding()) {
-      drag = {
-        to(now) {
-          const { x, y } = way(now);
-          stage.scrollLeft = start.left - x;
-          stage.scrollTop = start.top - y;
-        },
-        click: event.button ? null : toggleZoom,
-      };
-    } else {
-      const box = beginDrag(event);
-      const chosen = boxes.chosen;
-      drag = {
-        to: (now) => box.drag(spot(now)),
-        drop: (now) => box.drop(spot(now)),
-        click: box.click || ((now) => (chosen ? choose(null) : toggleZoom(now))),
-        locked: Boolean(state.items[current].verdict),
-      };
-    }
-    drag.from = start;
-    drag.moved = false;
-    stage.setPointerCapture(event.pointerId);
-  });
-  stage.addEventListener("mousedown", (event) => event.preventDefault()); // no selecting, no scrolling by the middle button
-  stage.addEventListener("pointermove", (event) => {
-    if (!drag) return;
-    if (Math.hypot(event.clientX - drag.from.x, event.clientY - drag.from.y) > 4) drag.moved = true;
-    if (drag.moved) drag.to(event);
-  });
-  const end = (event) => {
-    if (!drag) return;
-    const done = drag;
-    drag = null;
-    if (done.moved && done.locked) say("It is decided: undo that first, with U.");
-    if (done.moved) done.drop?.(event);
-    else if (event.type === "pointerup") done.click?.(event);
-  };
-  stage.addEventListener("pointerup", end);
-  stage.addEventListener("pointercancel", end);
-  stage.addEventListener("wheel", (event) => {
-    if (view.zoomed) return;
-    event.preventDefault();
-    wheel += event.deltaY;
-    if (Math.abs(wheel) < WHEEL) return;
-    turn(wheel > 0 ? 1 : -1);
-    wheel = 0;
-  }, { passive: false });
-}
-
 const arrow = (x, y, otherwise) => (event) => {
   if (boxes.chosen && deciding()) changing(() => nudge(x, y, event.shiftKey))();
   else otherwise();
@@ -405,7 +342,7 @@ const KEYS = {
 function onKey(event) {
   if (byId("keys").open || event.altKey || event.target.matches("input")) return;
   if (event.ctrlKey || event.metaKey) {
-    if (event.key.toLowerCase() !== "z" || state.items[current].verdict) return;
+    if (event.key.toLowerCase() !== "z" || decided()) return;
     event.preventDefault();
     undo();
     return;
@@ -452,7 +389,7 @@ async function start() {
   };
   for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", act);
   byId("frame").addEventListener("input", (event) => { frame = Number(event.target.value); draw(); });
-  useMouse();
+  useMouse({ deciding, decided, refuse, turn });
   document.addEventListener("keydown", onKey);
   buildSheet();
   if (state.items.length) {
