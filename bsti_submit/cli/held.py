@@ -151,14 +151,17 @@ def _item(work: Work, instance: SurveyedInstance, frames: int, group: str, look:
             staged = work.stage(instance)
         return () if isinstance(staged, Rejection) else work.looking.suggested(instance, staged)
 
+    reason = look.reason
+    if look.decision is not None and reason is not Reason.HEAD_COVERED:
+        reason = Reason.NOT_LOOKED_AT  # so it is again once the decision is taken back
     return ReviewItem(
         instance.ref,
         instance.modality,
         drawn_from(read),
-        look.reason,
+        reason,
         frames=max(1, frames),
         group=group,
-        clearable=look.reason is not Reason.HEAD_COVERED,
+        clearable=reason is not Reason.HEAD_COVERED,
         suggested=suggested,
         decision=look.decision,
     )

@@ -14,6 +14,7 @@ let loaded = false;
 
 const counted = (number, noun, plural) => `${number} ${number === 1 ? noun : plural}`;
 const deciding = () => state.mode === "decide";
+const isOpen = (one) => deciding() && Boolean(one.reason) && !one.verdict;
 const searching = (item) => item.search === "waiting" || item.search === "running";
 
 const address = (item, options) => {
@@ -78,17 +79,19 @@ function paint() {
   for (const item of state.items) {
     const button = byId(`thumb-${item.index}`);
     const verdict = button.querySelector(".state");
-    verdict.textContent = WORDS[item.verdict] || (deciding() ? "held" : "");
+    verdict.textContent = WORDS[item.verdict] || (isOpen(item) ? "held" : "");
     if (item.boxes.length) verdict.textContent += ` · ${counted(item.boxes.length, "box", "boxes")}`;
     verdict.className = `state ${item.verdict}`;
     button.setAttribute("aria-current", String(item.index === current));
     button.setAttribute("aria-label", `${item.ref}, ${item.caption}, ${verdict.textContent}`);
   }
   const item = state.items[current];
-  const open = state.items.filter((one) => !one.verdict).length;
+  const open = state.items.filter(isOpen).length;
+  const asked = state.items.filter((one) => one.reason || one.verdict).length;
   byId("progress").textContent =
     deciding()
-      ? open ? `${state.items.length - open} of ${state.items.length} decided` : "All decided. Press Enter to finish."
+      ? open ? `${asked - open} of ${asked} decided`
+        : asked ? "All decided. Press Enter to finish." : "None is held. Press Enter to finish."
       : `${counted(state.items.length, "image", "images")} to be sent`;
   for (const button of document.querySelectorAll("#actions button")) {
     const verdict = button.dataset.verdict;
@@ -210,7 +213,7 @@ async function search(item) {
   if (next && next.search === "waiting") search(next);
 }
 
-const following = () => state.items.slice(current + 1).concat(state.items.slice(0, current)).find((one) => !one.verdict);
+const following = () => state.items.slice(current + 1).concat(state.items.slice(0, current)).find(isOpen);
 
 function step(by) {
   const next = current + by;
@@ -293,7 +296,7 @@ async function decide(verdict) {
 }
 
 async function finish() {
-  const open = state.items.filter((one) => !one.verdict).length;
+  const open = state.items.filter(isOpen).length;
   if (state.mode === "decide" && open) {
     const plural = open === 1 ? "image stays" : "images stay";
     if (!window.confirm(`${open} ${plural} held. Finish all the same?`)) return;
