@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from bsti_submit.deid.pixels.picture import Picture, PictureError, picture_digest
 from bsti_submit.deid.pixels.screen import CT_CLASSES, screen
-from bsti_submit.intake.source import UnreadableInstance
-from bsti_submit.model import Reason
+from bsti_submit.model import Reason, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,20 +56,28 @@ class Looking:
         What people decided; None where nothing was ever decided.
     key
         Pictures are known again by a digest under it.
+    stage
+        De-identifies an instance: pictures are looked at as they would leave.
     """
 
-    def __init__(self, prepared: Prepared, decisions: DecisionStore | None, key: bytes) -> None:
-        self._source = prepared.source
+    def __init__(
+        self,
+        prepared: Prepared,
+        decisions: DecisionStore | None,
+        key: bytes,
+        stage: Callable[[SurveyedInstance], Staged | Rejection],
+    ) -> None:
+        self._stage = stage
         self._examiner = prepared.examiner
         self._is_known = prepared.identity.mentions
         self._decisions = decisions
         self._key = key
-        self._series: defaultdict[str, list[InstanceRef]] = defaultdict(list)
+        self._series: defaultdict[str, list[SurveyedInstance]] = defaultdict(list)
         self._surveyed: set[str] = set()
         self._found: dict[InstanceRef, Examination] = {}
         for instance in prepared.survey.instances:
             if instance.sop_class_uid in CT_CLASSES:
-                self._series[instance.series_uid.reveal()].append(instance.ref)
+                self._series[instance.series_uid.reveal()].append(instance)
 
     @property
     def nothing_decided(self) -> bool:
@@ -136,11 +143,11 @@ class Looking:
 
     def _pictures(self, series: str) -> Iterator[Callable[[], Picture]]:
         """Yield the pictures of a series, each to be read when its turn comes: one is in memory at a time."""
-        for ref in self._series[series]:
-            yield partial(self._picture, ref)
+        for instance in self._series[series]:
+            yield partial(self._picture, instance)
 
-    def _picture(self, ref: InstanceRef) -> Picture:
-        try:
-            return Picture(self._source.read(ref))
-        except UnreadableInstance:
-            raise PictureError("not readable") from None
+    def _picture(self, instance: SurveyedInstance) -> Picture:
+        staged = self._stage(instance)
+        if isinstance(staged, Rejection):
+            raise PictureError("not readable")  # it is held when its own turn comes
+        return Picture(staged.to_bytes())

@@ -128,7 +128,7 @@ class Work:
         self._compress = compress
         self._engine = Engine(prepared.profile)
         self._gate: Gate | None = None
-        self.looking = Looking(prepared, decisions, key.derive(b"pictures"))
+        self.looking = Looking(prepared, decisions, key.derive(b"pictures"), self.stage)
         self.cleared: dict[InstanceRef, str] = {}
         """The marks of the decisions by which pictures went on because a person had cleared them."""
 
