@@ -248,6 +248,16 @@ HELD = {
     "j2k packed packet headers": (J2K, lambda f: before(f, 0x90, segment(0x60, b"\0" + MARK))),
     "j2k packed packet headers of a tile": (J2K, lambda f: in_tile(f, segment(0x61, b"\0" + MARK))),
     "j2k unknown": (J2K, lambda f: before(f, 0x52, segment(0x6F, MARK))),
+    "j2k step sizes that are text": (
+        J2K,
+        lambda f: f.replace(body_of(f, 0x5C), body_of(f, 0x5C)[:1] + (MARK * 9)[: len(body_of(f, 0x5C)) - 1]),
+    ),
+    "j2k steps of sub-bands that are not there": (
+        J2K,
+        lambda f: f.replace(body_of(f, 0x52), poked(body_of(f, 0x52), 5, b"\x20")).replace(
+            segment(0x5C, body_of(f, 0x5C)), segment(0x5C, b"\x42" + (MARK * 33)[: 2 * 97])
+        ),
+    ),
     "j2k capabilities": (J2K, lambda f: before(f, 0x52, segment(0x50, b"\0\2\0\0ZQ"))),
     "j2k capabilities of more parts": (HTJ2K, lambda f: before(f, 0x52, segment(0x50, b"ZQEYED"))),
     "j2k profile number": (J2K, lambda f: poked(f, 6, b"ZQ")),
@@ -348,6 +358,14 @@ def test_a_codestream_is_followed_to_its_last_packet(mode, options, size):
     assert doubt(J2K, frame, mode, *size) is None
     assert doubt(J2K, behind_packets(frame, b"Z"), mode, *size) is not None
     assert doubt(J2K, behind_packets(frame, b"\0"), mode, *size) is not None
+
+
+def test_a_codestream_that_asks_for_too_much_is_given_up():
+    coding = bytes([1, 0, 0, 1, 0, 5, 0, 0, 0, 1, *[0x11] * 6])
+    size = struct.pack(">H8LH", 0, 65535, 65535, 0, 0, 65535, 65535, 0, 0, 1) + b"\7\1\1"
+    head = b"\xff\x4f" + segment(0x51, size) + segment(0x52, coding) + segment(0x5C, b"\x40" + bytes(16))
+    frame = head + b"\xff\x90" + struct.pack(">HHLBB", 10, 0, 113, 0, 1) + b"\xff\x93" + bytes(99) + b"\xff\xd9"
+    assert doubt(J2K, frame, "L", 65535, 65535) == "packets"
 
 
 @pytest.mark.parametrize("syntax", [BASELINE, LOSSLESS, J2K, RLE], ids=["jpeg", "lossless", "j2k", "rle"])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _BLOCK = 1 << 15
 """Bytes of a scan looked at together: memory is some 64 times as much, and stays in the cache."""
+_MOST_UNITS = 1 << 27
+"""Samples or blocks of a scan beyond which it is not followed: the largest radiographs have a tenth of that."""
 _LONGEST_CODE = 31
 _LONGEST_MCU = 10 * 64 * _LONGEST_CODE
 _ADVANCE, _STEP, _SYMBOL, _NO_CODE = 31, 5, 12, 256
@@ -90,7 +92,7 @@ def follow(raw: bytes, scan: Scan) -> None:
         raise Surplus
     intervals = [piece.replace(b"\xff\0", b"\xff") for piece in pieces[::2]]
     interval = scan.interval or scan.mcus
-    if len(intervals) != -(-scan.mcus // interval):
+    if scan.mcus * len(scan.units) > _MOST_UNITS or len(intervals) != -(-scan.mcus // interval):
         raise Surplus
     bits = _Bits(b"".join(intervals), scan)
     pos = end = 0

@@ -24,6 +24,8 @@ _CAP, _COD, _COC, _TLM, _QCD, _QCC, _RGN = 0xFF50, 0xFF52, 0xFF53, 0xFF55, 0xFF5
 _HIGH_THROUGHPUT: Final = 0x40
 _PART_15: Final = b"\0\2\0\0"
 """Pcap of CAP (T.800 A.5.2): of the extensions only part 15, HTJ2K."""
+_LEVELS: Final = 6
+"""Decompositions that encoders make of the smallest pictures too."""
 _PROFILES: Final = frozenset((0, 1, 2))
 
 
@@ -87,6 +89,8 @@ class _Settings:
                 count = bands.get(component)
                 style = steps[0] & 31
                 if count is None or style > 2 or len(steps) != 1 + (count, 2, 2 * count)[style]:
+                    raise _refuse("segment")
+                if not style and any(step & 7 for step in steps[1:]):  # reserved (table A.29)
                     raise _refuse("segment")
         return found
 
@@ -224,6 +228,7 @@ class Jpeg2000:
                 raise _refuse("segment")
         across, down = self._grid
         shape = self._geometry
+        most = max(_LEVELS, max(shape.rows, shape.columns).bit_length())
         wide, high = -(-shape.columns // across), -(-shape.rows // down)
         effort = Effort()
         for number, (settings, bodies) in self._tiles.items():
@@ -235,6 +240,8 @@ class Jpeg2000:
                 *(min((column + 1) * across, shape.columns), min((row + 1) * down, shape.rows)),
             )
             codings, order_of = settings.codings(), settings.order()
+            if any(coding.levels > most for coding in codings):
+                raise _refuse("levels")  # of sub-bands without a sample, whose steps could say anything
             if any(coding.style & _HIGH_THROUGHPUT for coding in codings):
                 # Its code-blocks tell their lengths otherwise (T.814 annex B); they are searched, not followed.
                 if not self._high_throughput:

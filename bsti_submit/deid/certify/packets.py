@@ -17,7 +17,9 @@ _FIRST_BYPASSED = 10
 _ENDLESS = 1 << 10
 _SOP, _EPH = b"\xff\x91\x00\x04", b"\xff\x92"
 MOST_WORK = 1 << 21
-"""Code-blocks to be made and visited in a frame, beyond which it is not followed: 4096 x 4096 has some 5,500 a layer."""
+"""What following a frame may cost, in visits to code-blocks: 4096 x 4096 has some 5,500 of them a layer."""
+_A_BLOCK, _A_BAND, _A_RESOLUTION = 8, 24, 4
+"""What it costs to make them, in the same measure."""
 
 
 class Surplus(ValueError):  # noqa: N818 - a doubt, turned into a finding by who asked
@@ -274,6 +276,7 @@ def _precincts(
     box: tuple[int, int, int, int], coding: Coding, resolution: int, effort: Effort
 ) -> Iterator[tuple[int, int, list[_Band]]]:
     """Yield the precincts of a resolution (B.6): where each begins on the reference grid, and its code-blocks."""
+    effort.spend(_A_RESOLUTION)
     down = coding.levels - resolution
     left, top, right, bottom = (_scaled(edge, down) for edge in box)
     if right <= left or bottom <= top:
@@ -302,7 +305,7 @@ def _precincts(
                     continue
                 across = -(-x1 >> block_wide) - (x0 >> block_wide)
                 over = -(-y1 >> block_high) - (y0 >> block_high)
-                effort.spend(across * over)
+                effort.spend(_A_BAND + _A_BLOCK * across * over)
                 bands.append(_Band(across, over, coding.style))
             effort.spend(1)
             yield max(box[1], row << high + down), max(box[0], column << wide + down), bands
