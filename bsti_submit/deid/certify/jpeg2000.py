@@ -11,7 +11,8 @@ import itertools
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from bsti_submit.deid.certify.packets import Coding, Effort, Order, Surplus, packets_end
+from bsti_submit.deid.certify.packet_headers import Surplus
+from bsti_submit.deid.certify.packets import Coding, Effort, Order, packets_end
 from bsti_submit.deid.certify.strict import structure
 
 if TYPE_CHECKING:
