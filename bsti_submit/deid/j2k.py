@@ -1,7 +1,7 @@
 """A JPEG 2000 or HTJ2K frame → the same codestream without boxes, anything behind it, or what no decoder needs.
 
-ITU-T T.800 annex A and I, T.814. Segments have exactly the length that their parameters ask for. Tile-parts that grow shorter tell their length anew, and so does the table of their
-lengths, which HTJ2K in DICOM demands.
+ITU-T T.800 annex A and I, T.814. Segments have exactly the length that their parameters ask for. Tile-parts that
+grow shorter tell their length anew, and so does the table of their lengths, which HTJ2K in DICOM demands.
 """
 
 from __future__ import annotations

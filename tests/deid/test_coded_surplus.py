@@ -368,6 +368,15 @@ def test_a_codestream_that_asks_for_too_much_is_given_up():
     assert doubt(J2K, frame, "L", 65535, 65535) == "packets"
 
 
+def test_a_scan_without_a_code_is_not_waited_for():
+    frame = jpeg(optimize=True)
+    header = body_of(frame, 0xC0)
+    frame = frame.replace(header, header[:1] + b"\xff\xff\xff\xff" + header[5:])
+    scan = frame.index(b"\xff\xda") + 10
+    frame = frame[:scan] + b"\xff\0" * 500 + frame[frame.rindex(b"\xff\xd9") :]
+    assert doubt(BASELINE, frame, "L", 65535, 65535) is not None
+
+
 @pytest.mark.parametrize("syntax", [BASELINE, LOSSLESS, J2K, RLE], ids=["jpeg", "lossless", "j2k", "rle"])
 def test_damaged_frames_are_never_followed_without_end(syntax):
     chance = random.Random(3)

@@ -115,7 +115,8 @@ def follow(raw: bytes, scan: Scan) -> None:
 @functools.lru_cache(maxsize=32)
 def _codes(lengths: bytes, values: bytes, *, ac: bool) -> NDArray[np.uint32]:
     """Return, for each 16 bits to come, how far to go on, by how many coefficients, and the value coded."""
-    out = np.full(1 << 16, _NO_CODE << _SYMBOL | _END_OF_BLOCK << _STEP, np.uint32)
+    # Where no code begins it goes on all the same, so that a scan always comes to its end.
+    out = np.full(1 << 16, _NO_CODE << _SYMBOL | _END_OF_BLOCK << _STEP | _LONGEST_CODE, np.uint32)
     place = at = 0
     for length, count in enumerate(lengths, 1):
         width = 1 << (16 - length)
@@ -133,7 +134,8 @@ def _codes(lengths: bytes, values: bytes, *, ac: bool) -> NDArray[np.uint32]:
 @functools.lru_cache(maxsize=8)
 def _advances(lengths: bytes, values: bytes) -> NDArray[np.uint8]:
     """Return, for each 16 bits to come, how far to go on; 0 where no code begins."""
-    return (_codes(lengths, values, ac=False) & _ADVANCE).astype(np.uint8)
+    codes = _codes(lengths, values, ac=False)
+    return np.where(codes >> _SYMBOL == _NO_CODE, 0, codes & _ADVANCE).astype(np.uint8)
 
 
 class _Bits:
