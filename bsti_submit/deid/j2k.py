@@ -1,7 +1,7 @@
-"""A JPEG 2000 or HTJ2K frame → the same codestream without comments, boxes or anything behind it.
+"""A JPEG 2000 or HTJ2K frame → the same codestream without boxes, anything behind it, or what no decoder needs.
 
-ITU-T T.800 annex A and I, T.814. Tile-parts that grow shorter tell their length anew, and so does the table of their
-lengths, which HTJ2K in DICOM demands.
+ITU-T T.800 annex A and I, T.814. Segments have exactly the length that their parameters ask for. Tile-parts that
+grow shorter tell their length anew, and so does the table of their lengths, which HTJ2K in DICOM demands.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ _SOC: Final = b"\xff\x4f"
 _SOT: Final = b"\xff\x90"
 _SOD: Final = b"\xff\x93"
 _EOC: Final = b"\xff\xd9"
-_SIZ, _TLM, _PLM, _COM = 0xFF51, 0xFF55, 0xFF57, 0xFF64
-_MAIN: Final = frozenset(
-    (0xFF50, 0xFF52, 0xFF53, 0xFF56, 0xFF59, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, 0xFF63, _SIZ, _TLM, _PLM, _COM)
-)
-"""CAP, COD, COC, PRF, CPF, QCD, QCC, RGN, POC, CRG and those named. Packed packet headers (PPM, PPT) are refused."""
-_TILE: Final = frozenset((0xFF52, 0xFF53, 0xFF58, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F, _COM))
-"""COD, COC, PLT, QCD, QCC, RGN, POC, COM."""
+_SIZ, _CAP, _COD, _COC, _TLM, _QCD, _QCC, _RGN = (
+    (0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF55, 0xFF5C, 0xFF5D, 0xFF5E)
+)  # fmt: skip
+_TILE: Final = frozenset((_COD, _COC, _QCD, _QCC, _RGN))
+_MAIN: Final = _TILE | {_CAP, _SIZ}
+_IDLE: Final = frozenset((0xFF56, 0xFF57, 0xFF58, 0xFF59, 0xFF63, 0xFF64))
+"""PRF, PLM, PLT, CPF, CRG and COM: profiles, lengths of packets, registration and comments, which no decoder needs.
+
+Packed packet headers (PPM, PPT) and changes of the progression (POC) are refused.
+"""
 _MOST_IN_TABLE: Final = 10_000
 _SOT_LENGTH: Final = 12
 
@@ -44,23 +47,24 @@ def clean_j2k(frame: Buffer, layout: PixelLayout) -> tuple[list[Buffer], int]:
         raise UnclearCoding
     header: list[Buffer] = [_SOC]
     position = 2
-    precision = 0
+    precision = components = 0
     table_at = -1
     while bytes(frame[position : position + 2]) != _SOT:
         marker, length, end = _segment(frame, position)
-        if marker not in _MAIN or (marker == _SIZ) != (position == 2):
+        if (marker == _SIZ) != (position == 2):
             raise UnclearCoding
         if marker == _SIZ:
-            precision = _precision(frame, length, layout)
+            precision, components = _precision(frame, length, layout)
         if marker == _TLM:
             table_at = len(header) if table_at < 0 else table_at
-        elif marker not in {_PLM, _COM}:
+        elif marker not in _IDLE:
+            _check(marker, frame[position + 4 : end], components, _MAIN)
             header.append(frame[position:end])
         position = end
     tiles: list[Buffer] = []
     lengths: list[tuple[int, int]] = []
     while bytes(frame[position : position + 2]) == _SOT:
-        parts, position = _tile_part(frame, position)
+        parts, position = _tile_part(frame, position, components)
         tiles += parts
         lengths.append((struct.unpack_from(">H", parts[0], 4)[0], sum(map(len, parts))))
     rest = bytes(frame[position : position + 2])
@@ -74,7 +78,7 @@ def clean_j2k(frame: Buffer, layout: PixelLayout) -> tuple[list[Buffer], int]:
     return [*header, *tiles, _EOC], precision
 
 
-def _precision(frame: Buffer, length: int, layout: PixelLayout) -> int:
+def _precision(frame: Buffer, length: int, layout: PixelLayout) -> tuple[int, int]:
     xsiz, ysiz, xoff, yoff = struct.unpack_from(">4L", frame, 8)
     (components,) = struct.unpack_from(">H", frame, 40)
     if (ysiz - yoff, xsiz - xoff, components) != (layout.rows, layout.columns, layout.samples):
@@ -84,7 +88,31 @@ def _precision(frame: Buffer, length: int, layout: PixelLayout) -> int:
     depths = [(frame[42 + 3 * index] & 0x7F) + 1 for index in range(components)]
     if max(depths) > layout.bits_allocated:
         raise UnclearCoding
-    return max(depths)
+    return max(depths), components
+
+
+def _check(marker: int, body: Buffer, components: int, known: frozenset[int]) -> None:
+    """Raise UnclearCoding unless a segment is known and has the length that its parameters ask for (T.800 annex A)."""
+    if marker not in known:
+        raise UnclearCoding
+    size = len(body)
+    if marker in {_COC, _QCC, _RGN} and body[0] >= components:
+        raise UnclearCoding
+    if marker == _COD:
+        right = size == 10 + (body[5] + 1 if body[0] & 1 else 0)
+    elif marker == _COC:
+        right = size == 7 + (body[2] + 1 if body[1] & 1 else 0)
+    elif marker in {_QCD, _QCC}:
+        steps = body if marker == _QCD else body[1:]
+        style, values = steps[0] & 31, len(steps) - 1
+        # One step for each sub-band, of which there are three a level and the lowest.
+        right = (values % 3 == 1, values == 2, values % 6 == 2)[style] if style < 3 else False
+    elif marker == _CAP:
+        right = size == 4 + 2 * struct.unpack_from(">L", body)[0].bit_count()
+    else:
+        right = marker != _RGN or size == 3
+    if not right:
+        raise UnclearCoding
 
 
 def _segment(frame: Buffer, position: int) -> tuple[int, int, int]:
@@ -95,8 +123,8 @@ def _segment(frame: Buffer, position: int) -> tuple[int, int, int]:
     return marker, length, end
 
 
-def _tile_part(frame: Buffer, start: int) -> tuple[list[Buffer], int]:
-    """Return the parts of a tile-part without comments, the first its start, and where the next begins."""
+def _tile_part(frame: Buffer, start: int, components: int) -> tuple[list[Buffer], int]:
+    """Return the parts of a tile-part that are picture, the first its start, and where the next begins."""
     _, length, position = _segment(frame, start)
     if length != _SOT_LENGTH - 2:
         raise UnclearCoding
@@ -107,9 +135,10 @@ def _tile_part(frame: Buffer, start: int) -> tuple[list[Buffer], int]:
     kept: list[Buffer] = []
     while bytes(frame[position : position + 2]) != _SOD:
         marker, _, following = _segment(frame, position)
-        if marker not in _TILE or following > end:
+        if following > end:
             raise UnclearCoding
-        if marker != _COM:
+        if marker not in _IDLE:
+            _check(marker, frame[position + 4 : following], components, _TILE)
             kept.append(frame[position:following])
         position = following
     kept.append(frame[position:end])

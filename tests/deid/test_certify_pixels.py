@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 
 from bsti_submit.deid.certify import Gate, Harvest, verify_structure
+from bsti_submit.deid.pixels.recode import decode_samples
 from bsti_submit.model import Certified, Reason, Rejection
 from tests.deid.certify_factory import (
     ALLOW_LIST,
@@ -37,7 +38,7 @@ JPEG, LOSSLESS, JPEGLS, J2K, RLE = (
 def gate() -> Gate:
     harvest = Harvest()
     harvest.add_header(input_header(Person()))
-    return Gate(ALLOW_LIST, harvest.build(), national)
+    return Gate(ALLOW_LIST, harvest.build(), national, decode=decode_samples)
 
 
 def samples(bits: int) -> np.ndarray:
@@ -171,6 +172,17 @@ WRONG = {
     "jpeg-ls comment": (JPEGLS, lambda s: insert(s, 2, segment(0xFE, b"Smithson"))),
     "jpeg-ls APP8": (JPEGLS, lambda s: insert(s, 2, segment(0xE8, b"mrfx\1"))),
     "jpeg-ls mapping table": (JPEGLS, lambda s: insert(s, 2, segment(0xF8, b"\2\1\1smithson"))),
+    "jpeg-ls behind the last sample": (JPEGLS, lambda s: insert(s, last(s), b"ZQEYED")),
+    "jpeg-ls a byte behind the last sample": (JPEGLS, lambda s: insert(s, last(s), b"\0")),
+    "jpeg-ls Adobe": (JPEGLS, lambda s: insert(s, 2, segment(0xEE, b"Adobe\0\x64\0\0\0\0\0"))),
+    "jpeg-ls longer parameters": (JPEGLS, lambda s: insert(s, 2, segment(0xF8, b"\1" + bytes(10) + b"ZQ"))),
+    "jpeg-ls parameters twice": (JPEGLS, lambda s: insert(s, 2, segment(0xF8, b"\1" + bytes(10)) * 2)),
+    "jpeg-ls parameters that are text": (JPEGLS, lambda s: insert(s, 2, segment(0xF8, b"\1ZQEYEDYEZQ"))),
+    "jpeg-ls parameters behind the scan": (JPEGLS, lambda s: insert(s, last(s), segment(0xF8, b"\1" + bytes(10)))),
+    "jpeg-ls interval of no scan": (JPEGLS, lambda s: insert(s, last(s), segment(0xDD, b"ZQ"))),
+    "jpeg-ls table of a component": (JPEGLS, lambda s: s.replace(b"\xff\xda\0\x08\1\1\0", b"\xff\xda\0\x08\1\1Z")),
+    "jpeg-ls fill bytes": (JPEGLS, lambda s: insert(s, 2, b"\xff" * 9)),
+    "jpeg behind the last sample": (JPEG, lambda s: insert(s, last(s), b"ZQEYED")),
     "jpeg-ls after the end": (JPEGLS, lambda s: s + b"12"),
     "j2k comment": (J2K, lambda s: insert(s, s.index(b"\xff\x52"), segment(0x64, b"\0\1Smithson"))),
     "j2k boxes": (J2K, lambda s: b"\0\0\0\x0cjP  \r\n\x87\n" + s),
@@ -322,10 +334,11 @@ def test_wrong_native_pixels_are_held(gate, values, reason):
 # --- room above BitsStored in a codestream ---
 
 
-def test_room_above_bits_stored_needs_a_decoder(gate):
+def test_room_above_bits_stored_needs_a_decoder():
     array = samples(16) - np.uint16(2048)
     data = encapsulated(JPEGLS, bytes(jpeg_ls.encode(array)), stored=12, signed=True)
-    assert held(gate, data).reason is Reason.PIXEL_CODING
+    findings = verify_structure(BytesPayload(data), ALLOW_LIST, national)
+    assert [finding.reason for finding in findings] == [Reason.PIXEL_CODING]
 
     def decode(stream: bytes, syntax: str, shape: object) -> bytes:
         return jpeg_ls.decode(np.frombuffer(stream, np.uint8)).astype("<u2").tobytes()

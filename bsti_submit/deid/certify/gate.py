@@ -228,8 +228,6 @@ class _Inspector:
             check = PixelCheck(meta.transfer_syntax_uid, geometry(elements), self._decode, self._matcher.search_gapless)
             check.run(feed)
             loose += check.segments
-            if check.kind is not None:
-                seen.findings.append(Finding(Reason.RESIDUAL_IDENTIFIER, "PixelData", check.kind.word))
             if not feed.at_end:
                 # PS3.5 lets only trailing padding and signatures follow pixel data, and neither may leave.
                 raise structure("PixelData", "trailing-bytes")

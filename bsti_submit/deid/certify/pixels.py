@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bsti_submit.deid.certify.codestream import COMPRESSED, RLE, Geometry, examine
+from bsti_submit.deid.certify.codestream import COMPRESSED, JPEG_LS, RLE, Geometry, examine
 from bsti_submit.deid.certify.feed import Exhausted, Feed
 from bsti_submit.deid.certify.forms import Finding
 from bsti_submit.deid.certify.strict import Doubt, structure
@@ -80,8 +80,7 @@ def geometry(elements: dict[int, bytes]) -> Geometry:
 class PixelCheck:
     """Check one pixel data element as it streams past. `segments` are the bytes in it that must be searched.
 
-    `kind` is what `search` found in whole compressed frames: behind the last coded sample of a scan or tile there is room
-    for anything, and only a decoder could tell where that begins.
+    `search` looks through whole compressed frames: coded samples have room for text that no segment holds.
     """
 
     def __init__(
@@ -96,7 +95,6 @@ class PixelCheck:
         self._decode = decode
         self._search = search
         self.segments: list[bytes] = []
-        self.kind: Kind | None = None
 
     def run(self, feed: Feed) -> None:
         """Consume the element from its header to its end.
@@ -194,19 +192,24 @@ class PixelCheck:
 
     def _frame(self, frame: bytes) -> None:
         shape = self._shape
+        if (kind := self._search(frame)) is not None:
+            raise Doubt(Finding(Reason.RESIDUAL_IDENTIFIER, _PIXELS, kind.word))
         coded = examine(frame, self._syntax, shape)
         self.segments.extend(coded.segments)
-        if self.kind is None:
-            self.kind = self._search(frame)
-        if coded.precision <= shape.high + 1 == shape.stored or shape.stored == shape.allocated:
+        room = shape.stored < shape.allocated and not coded.precision <= shape.high + 1 == shape.stored
+        if not room and self._syntax not in JPEG_LS:
             return
-        # The codestream has room above BitsStored, where an old overlay may hide: only decoding can tell.
+        # The codestream has room above BitsStored, where an old overlay may hide: only decoding can tell. And so
+        # it is where a JPEG-LS scan ends: its decoder refuses one with bytes behind its last sample.
         if self._decode is None:
             if self._syntax == RLE and not shape.signed:
                 raise structure(_PIXELS, "unused-bits")
-            raise Doubt(Finding(Reason.PIXEL_CODING, _PIXELS, "unused-bits"))
-        samples = memoryview(self._decode(frame, self._syntax, shape)).cast("B")
-        if samples.nbytes != shape.frame_bytes or not bits_are_clean(samples, shape):
+            raise Doubt(Finding(Reason.PIXEL_CODING, _PIXELS, "unused-bits" if room else "scan"))
+        try:
+            samples = memoryview(self._decode(frame, self._syntax, shape)).cast("B")
+        except ValueError:
+            raise structure(_PIXELS, "scan") from None
+        if samples.nbytes != shape.frame_bytes or (room and not bits_are_clean(samples, shape)):
             raise structure(_PIXELS, "unused-bits")
 
 
