@@ -73,6 +73,7 @@ class Reason(StrEnum):
     HEAD_COVERED = "head-covered"
     BODY_PART = "body-part"
     NOT_LOOKED_AT = "not-looked-at"
+    POSSIBLE_TEXT = "possible-text"
     REJECTED_BY_PERSON = "rejected-by-person"
     PIXEL_LENGTH = "pixel-length"
     PIXEL_CODING = "pixel-coding"
@@ -88,7 +89,7 @@ class Reason(StrEnum):
     @property
     def clearable(self) -> bool:
         """Whether a person who has looked at the image may clear this hold. A residual identifier never."""
-        return self in {Reason.NOT_LOOKED_AT, Reason.BODY_PART}
+        return self in {Reason.NOT_LOOKED_AT, Reason.POSSIBLE_TEXT, Reason.BODY_PART}
 
 
 _REASON_TEXT: dict[Reason, str] = {
@@ -112,6 +113,7 @@ _REASON_TEXT: dict[Reason, str] = {
     Reason.HEAD_COVERED: "It covers, or may cover, a head, and a face could be recognised.",
     Reason.BODY_PART: "Its body part is not the chest, or not stated.",
     Reason.NOT_LOOKED_AT: "Nobody has looked at this radiograph for text in the picture yet.",
+    Reason.POSSIBLE_TEXT: "There may be writing in the picture that could not be found and blanked for certain.",
     Reason.REJECTED_BY_PERSON: "A person looked at the picture and rejected it.",
     Reason.PIXEL_LENGTH: "The pixel data do not have the length that the header promises.",
     Reason.PIXEL_CODING: "The compressed pixel data cannot be examined or made safe.",

@@ -1,0 +1,338 @@
+"""The process that finds letters: grey pictures come in on stdin, the places of lines of text go out on stdout.
+
+It runs the PP-OCR models that the ``rapidocr`` wheel carries, on ``onnxruntime`` alone: importing ``rapidocr`` itself
+would double the start. Nothing is written to disk, and nothing but answers to stdout. `reader` starts and stops it.
+
+The models are DB (Liao et al., Real-time Scene Text Detection with Differentiable Binarization, 2020) for finding
+lines and a CTC recogniser for reading them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+
+import cv2
+import numpy as np
+import onnxruntime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Grey = NDArray[np.uint8]
+    Plane = NDArray[np.float32]
+
+REQUEST: Final = struct.Struct("<IIHH")
+"""Rows, columns, and the window's ends; rows × columns little-endian 16-bit values follow."""
+ANSWER: Final = struct.Struct("<I")
+"""Length of the JSON that follows: a list of [left, top, right, bottom, score, text, confidence]."""
+
+MEMORY: Final = 1 << 30
+"""Bytes of data the process may hold; a tile of a detection needs about 450 MiB of them."""
+_THREADS: Final = 2
+_TILE: Final = 1024
+_OVERLAP: Final = 96
+_SMALL: Final = 720
+"""A picture whose longer side is below this is also looked at in double size: its letters have few pixels."""
+_REDUCED: Final = (0.5, 0.25)
+_SMALLEST: Final = 320
+_LEVELS: Final = (0.3, 0.6, 0.8, 0.93)
+"""Probabilities from which a pixel counts as part of a line; a line is as sure as its pixels are on average."""
+_LETTER: Final = 6.0
+"""Half the size, in pixels, of what is a letter at one scale; larger ones are found at a smaller scale."""
+_HIGHEST: Final = 100
+"""Height of a line's kernel at one scale; it is about 0.6 of the letters'."""
+_UNCLIP: Final = 1.7
+"""How far a found kernel is widened to its line, as the model was trained (section 3.5 of the paper)."""
+_READ_HEIGHT: Final = 48
+_READ_WIDTH: Final = 320
+_LONGEST_READ: Final = 12.0
+"""Width over height up to which a line is read: a longer one is no marker, and blanked whatever it says."""
+_MOST_LINES: Final = 400
+
+
+class Found(NamedTuple):
+    """A line of text in pixels of the picture, how sure it is (0 to 1), and what it says where it was read."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    score: float
+    text: str = ""
+    confidence: float = 0.0
+
+
+class Models:
+    """The two networks, loaded once."""
+
+    def __init__(self) -> None:
+        place = find_spec("rapidocr")
+        if place is None or not place.submodule_search_locations:
+            raise FileNotFoundError("rapidocr")
+        folder = Path(place.submodule_search_locations[0]) / "models"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _THREADS
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # the arena keeps the most that was ever needed
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work runs beside it
+        self._detector = _session(folder, "*_det_*.onnx", options)
+        self._recogniser = _session(folder, "*_rec_*.onnx", options)
+        characters = self._recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self._alphabet = ["", *characters, " "]
+
+    def probability(self, grey: Grey) -> Plane:
+        """Return for each pixel of a grey picture the probability that a line of text runs through it."""
+        rows, columns = grey.shape
+        height, width = -(-rows // 32) * 32, -(-columns // 32) * 32
+        padded = np.pad(grey, ((0, height - rows), (0, width - columns)), mode="edge")
+        plane = padded.astype(np.float32)
+        plane *= 2 / 255
+        plane -= 1
+        found: Plane = self._detector.run(None, {"x": np.repeat(plane[None, None], 3, axis=1)})[0]
+        return found[0, 0, :rows, :columns]
+
+    def read(self, grey: Grey) -> tuple[str, float]:
+        """Return the text of an upright line and how sure its least sure letter is (greedy CTC)."""
+        width = max(8, round(grey.shape[1] * _READ_HEIGHT / grey.shape[0]))
+        scaled = cv2.resize(
+            grey, (width, _READ_HEIGHT), interpolation=cv2.INTER_AREA if grey.shape[0] > 48 else cv2.INTER_CUBIC
+        )
+        plane = np.zeros((1, 3, _READ_HEIGHT, max(width, _READ_WIDTH)), np.float32)
+        plane[..., :width] = scaled.astype(np.float32) * (2 / 255) - 1
+        steps = self._recogniser.run(None, {"x": plane})[0][0]
+        best = steps.argmax(axis=1)
+        sure = steps.max(axis=1)
+        text, least, before = [], 1.0, 0
+        for index, probability in zip(best.tolist(), sure.tolist(), strict=True):
+            if index and index != before:
+                text.append(self._alphabet[index] if index < len(self._alphabet) else "\ufffd")
+                least = min(least, probability)
+            before = index
+        return "".join(text).strip(), least if text else 0.0
+
+
+def _session(folder: Path, pattern: str, options: Any) -> Any:
+    (model,) = folder.glob(pattern)
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def flattened(values: Plane) -> Grey:
+    """Return a picture in which a letter stands out alike on bright, dark and grey ground, however faint.
+
+    Each pixel's difference from its surroundings, divided by what differences are usual around it: so one
+    rendering does for every window, for both polarities, and for text outside the header's window. What is larger than letters
+    is not seen at all: shown a whole chest, the model takes it for one enormous sign.
+    """
+    detail = values - cv2.GaussianBlur(values, (0, 0), _LETTER)
+    usual = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * _LETTER))
+    # A step or two of a 10-bit picture is noise, whatever its surroundings
+    usual += max(float(values.max() - values.min()), 1.0) * 0.002
+    detail /= usual
+    grey: Grey = (np.clip(detail, -3, 3) * 42.3 + 127.5).astype(np.uint8)
+    return grey
+
+
+def windowed(values: Plane, low: float, high: float) -> Grey:
+    """Return a picture as the window shows it."""
+    shown = (values - low) * (255 / max(high - low, 1.0))
+    grey: Grey = np.clip(shown, 0, 255).astype(np.uint8)
+    return grey
+
+
+def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> list[Found]:
+    """Return the lines of text in a picture, those read that are short enough to be a marker."""
+    plane = values.astype(np.float32)
+    flat = flattened(plane)
+    kernels = list(_lines(models, flat, 1.0))
+    for scale in _scales(max(values.shape)):
+        kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+        kernels.extend(
+            _lines(models, flattened(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind)), scale)
+        )
+    lines = joined(kernels)[:_MOST_LINES]
+    shown = windowed(plane, low, high)
+    return [_read(models, line, flat, shown) for line in lines]
+
+
+def _scales(longer: int) -> tuple[float, ...]:
+    """Return the scales at which a picture is looked at besides its own."""
+    if longer < _SMALL:
+        return (2.0,)
+    return tuple(scale for scale in _REDUCED if longer * scale >= _SMALLEST)
+
+
+def _spans(length: int) -> Iterator[tuple[int, int]]:
+    """Yield the beginnings and ends of tiles over a length, which overlap by at least `_OVERLAP`."""
+    count = 1 if length <= _TILE + _OVERLAP * 2 else -(-(length - _OVERLAP) // (_TILE - _OVERLAP))
+    size = -(-(length + (count - 1) * _OVERLAP) // count)
+    for index in range(count):
+        start = min(index * (size - _OVERLAP), max(0, length - size))
+        yield start, min(length, start + size)
+
+
+def _lines(models: Models, grey: Grey, scale: float) -> Iterator[Found]:
+    """Yield what one rendering shows, in pixels of the picture."""
+    rows, columns = grey.shape
+    likely = np.zeros((rows, columns), np.float32)
+    for top, bottom in _spans(rows):
+        for left, right in _spans(columns):
+            part = grey[top:bottom, left:right]
+            if int(part.max()) - int(part.min()) < 3:
+                continue
+            view = likely[top:bottom, left:right]
+            np.maximum(view, models.probability(part), out=view)
+    for kernel in _kernels(likely, 0, 0, 0):
+        reach = kernel.width * kernel.height * _UNCLIP / (2 * (kernel.width + kernel.height))
+        yield Found(
+            int(max(0, kernel.left - reach) / scale),
+            int(max(0, kernel.top - reach) / scale),
+            int(-(-min(columns, kernel.left + kernel.width + reach) // scale)),
+            int(-(-min(rows, kernel.top + kernel.height + reach) // scale)),
+            kernel.score,
+        )
+
+
+class _Kernel(NamedTuple):
+    left: int
+    top: int
+    width: int
+    height: int
+    score: float
+
+
+def _kernels(likely: Plane, left: int, top: int, level: int) -> Iterator[_Kernel]:
+    """Yield the connected places that have the shape of a line.
+
+    What has not (the model takes the vessels of a lung for a page of strange writing) is looked into at a
+    greater probability, where lines in it stand apart.
+    """
+    mask = (likely > _LEVELS[level]).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for index in range(1, count):
+        x, y, width, height, area = (int(value) for value in stats[index])
+        if area < 6 or min(width, height) < 2:
+            continue
+        own = labels[y : y + height, x : x + width] == index
+        part = np.where(own, likely[y : y + height, x : x + width], 0).astype(np.float32)
+        if _like_a_line(own):
+            yield _Kernel(left + x, top + y, width, height, float(part.sum()) / area)
+        elif level + 1 < len(_LEVELS):
+            yield from _kernels(part, left + x, top + y, level + 1)
+
+
+def _like_a_line(own: NDArray[np.bool_]) -> bool:
+    """Say whether a connected place fills a rectangle, upright or turned, that is no higher than letters are."""
+    points = np.argwhere(own).astype(np.float32)
+    _, (width, height), _ = cv2.minAreaRect(points)
+    short, long = min(width, height) + 1, max(width, height) + 1
+    return short <= _HIGHEST and len(points) >= 0.5 * short * long
+
+
+def joined(lines: list[Found]) -> list[Found]:
+    """Return lines without those that another covers, the surest first."""
+    kept: list[Found] = []
+    for line in sorted(lines, key=lambda line: -line.score):
+        for index, other in enumerate(kept):
+            shared = _shared(line, other)
+            area, whole = _area(line), _area(other)
+            if shared > 0.5 * min(area, whole):
+                kept[index] = (
+                    Found(
+                        min(line.left, other.left),
+                        min(line.top, other.top),
+                        max(line.right, other.right),
+                        max(line.bottom, other.bottom),
+                        other.score,
+                    )
+                    if line.score > 0.5 or (shared > 0.5 * area and area < whole)
+                    else other
+                )
+                break
+        else:
+            kept.append(line)
+    return kept
+
+
+def _area(line: Found) -> int:
+    return (line.right - line.left) * (line.bottom - line.top)
+
+
+def _shared(one: Found, other: Found) -> int:
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(0, width) * max(0, height)
+
+
+def _read(models: Models, line: Found, flat: Grey, shown: Grey) -> Found:
+    """Return a line with its text, if it is short: of both renderings and all turns, what was read surest."""
+    width, height = line.right - line.left, line.bottom - line.top
+    if max(width, height) > _LONGEST_READ * min(width, height):
+        return line
+    if width > 1.6 * height:
+        turns: tuple[int, ...] = (0, 2)
+    elif height > 1.6 * width:
+        turns = (1, 3)
+    else:
+        turns = (0, 1, 2, 3)
+    best = ("", 0.0)
+    for rendering in (shown, flat):
+        part = rendering[line.top : line.bottom, line.left : line.right]
+        for turn in turns:
+            read = models.read(np.ascontiguousarray(np.rot90(part, turn)))
+            best = max(best, read, key=lambda answer: answer[1])
+    return line._replace(text=best[0], confidence=best[1])
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until stdin ends."""
+    models = Models()
+    while True:
+        try:
+            rows, columns, low, high = REQUEST.unpack(_exactly(requests, REQUEST.size))
+            data = _exactly(requests, rows * columns * 2)
+        except EOFError:
+            return
+        found = find(models, np.frombuffer(data, "<u2").reshape(rows, columns), low, high)
+        body = json.dumps(found).encode()
+        answers.write(ANSWER.pack(len(body)) + body)
+        answers.flush()
+
+
+def _bound_memory() -> None:
+    with suppress(ImportError, ValueError, OSError):  # there are no such limits on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Serve the parent process over its pipes. What any library prints goes nowhere."""
+    _bound_memory()
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    with suppress(Exception):  # the parent sees the end of the pipe; a traceback could quote what was read
+        serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Grey pictures → the lines of text in them, found by a process of its own that may die without harm.
+
+The models need several hundred megabytes for a radiograph and are native code that meets untrusted pixels: so
+they run in a process with bounded memory, which is started when it is first needed and again when it has died.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_REQUEST: Final = Struct("<IIHH")
+_ANSWER: Final = Struct("<I")
+_LONGEST_ANSWER: Final = 1 << 20
+TIME_LIMIT: Final = 120.0
+"""Seconds for one picture: a radiograph of 10 million pixels takes about ten on one slow core."""
+
+
+class ReaderError(Exception):
+    """The picture could not be searched: the process died, took too long or answered nonsense."""
+
+
+class Line(NamedTuple):
+    """A line of text in pixels of the picture.
+
+    ``score`` says how sure it is that this is text (0 to 1). ``text`` is "" where it was not read; what was read may
+    name the patient, and ``confidence`` is that of its least sure letter.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    score: float
+    text: str
+    confidence: float
+
+    def __repr__(self) -> str:
+        return f"Line({self.left}, {self.top}, {self.right}, {self.bottom}, {self.score:.2f})"
+
+
+class Reader:
+    """Finds and reads text. Nothing starts before the first `read`. Use it as a context manager."""
+
+    def __init__(self, *, time_limit: float = TIME_LIMIT) -> None:
+        self._time_limit = time_limit
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self.read_count = 0
+        """Pictures read."""
+        self.started = 0
+        """How often the process was started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._end()
+
+    def read(self, values: NDArray[np.uint16], window: tuple[int, int]) -> list[Line]:
+        """Return the lines of text in a picture.
+
+        Parameters
+        ----------
+        values
+            Shape (rows, columns); any linear scale of grey.
+        window
+            The values that the header's window shows as black and white.
+
+        Raises
+        ------
+        ReaderError
+            If the process died, twice where it had been running before, or took longer than the time limit.
+        """
+        with self._lock:
+            self.read_count += 1
+            fresh = self._process is None or self._process.poll() is not None
+            try:
+                return self._ask(values, window)
+            except ReaderError:
+                self._end()
+                if fresh:
+                    raise
+            try:
+                return self._ask(values, window)  # what came before may have worn it out
+            except ReaderError:
+                self._end()
+                raise
+
+    def _ask(self, values: NDArray[np.uint16], window: tuple[int, int]) -> list[Line]:
+        process = self._running()
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        timer = threading.Timer(self._time_limit, process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            rows, columns = values.shape
+            low, high = (min(max(int(value), 0), 0xFFFF) for value in window)
+            process.stdin.write(_REQUEST.pack(rows, columns, low, high))
+            process.stdin.write(np.ascontiguousarray(values, "<u2").data)
+            process.stdin.flush()
+            (size,) = _ANSWER.unpack(_exactly(process, _ANSWER.size))
+            if size > _LONGEST_ANSWER:
+                raise ReaderError("the text detector answered nonsense")
+            return [_line(item, rows, columns) for item in json.loads(_exactly(process, size))]
+        except (OSError, ValueError, TypeError):
+            raise ReaderError("the text detector ended") from None
+        finally:
+            timer.cancel()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._end()
+        try:
+            self._process = subprocess.Popen(
+                # -P: nothing in the working directory may stand in for a module
+                [sys.executable, "-P", "-m", "bsti_submit.deid.pixels.detector"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            raise ReaderError("the text detector cannot be started") from None
+        self.started += 1
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(OSError):
+            process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+def _exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
+    assert process.stdout is not None  # noqa: S101
+    data = process.stdout.read(size)
+    if len(data) < size:
+        raise ReaderError("the text detector ended")
+    return data
+
+
+def _line(item: Any, rows: int, columns: int) -> Line:
+    left, top, right, bottom, score, text, confidence = item
+    left, right = (min(max(int(value), 0), columns) for value in (left, right))
+    top, bottom = (min(max(int(value), 0), rows) for value in (top, bottom))
+    return Line(left, top, right, bottom, float(score), str(text), float(confidence))
