@@ -177,8 +177,6 @@ def fill(dataset: Dataset, values: npt.NDArray[np.int32], layout: Layout, window
     dataset.Rows, dataset.Columns = rows, columns
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = layout.allocated, layout.stored, layout.stored - 1
     dataset.PixelRepresentation = int(layout.signed)
-    if layout.colour:
-        dataset.PlanarConfiguration = layout.planar
     if frames > 1:
         dataset.NumberOfFrames = frames
     if layout.photometric == "PALETTE COLOR":
@@ -187,7 +185,10 @@ def fill(dataset: Dataset, values: npt.NDArray[np.int32], layout: Layout, window
         dataset.RescaleIntercept, dataset.RescaleSlope = str(-layout.offset), "1"
         if window is not None:
             dataset.WindowCenter, dataset.WindowWidth = (f"{value:g}" for value in layout.window(window))
-    if layout.colour and layout.planar:
+    planar = layout.planar if layout.syntax in NATIVE else 0  # codecs take pixels one by one
+    if layout.colour:
+        dataset.PlanarConfiguration = planar
+    if planar:
         stored = np.moveaxis(stored, -1, 1)
     kind = ("i" if layout.signed else "u") + str(layout.allocated // 8)
     raw = stored.astype(f"<{kind}").tobytes()
@@ -205,7 +206,9 @@ def encode(dataset: Dataset, syntax: str) -> bytes:
     if syntax in _BY_GDCM:
         return _by_gdcm(dataset, syntax)
     if syntax == RLELossless:
-        dataset.compress(RLELossless, encoding_plugin="gdcm", generate_instance_uid=False)
+        # GDCM is quick, and ends the process where a picture has an odd number of columns
+        plugin = "gdcm" if dataset.Columns % 2 == 0 and dataset.Rows % 2 == 0 else "pydicom"
+        dataset.compress(RLELossless, encoding_plugin=plugin, generate_instance_uid=False)
     elif syntax == JPEGLSLossless:
         dataset.compress(JPEGLSLossless, encoding_plugin="pyjpegls", generate_instance_uid=False)
     elif syntax == ExplicitVRBigEndian and dataset.BitsAllocated == 16:
