@@ -29,9 +29,12 @@ def _covered(constant: Mask, side: int) -> Mask:
     rows, columns = constant.shape
     wide = np.pad(constant, side, constant_values=True)
     corners = _windows(wide, side) == side * side
-    return _windows(np.pad(corners, ((side - 1, side - 1), (side - 1, side - 1))), side)[
-        side : side + rows, side : side + columns
-    ] > 0
+    return (
+        _windows(np.pad(corners, ((side - 1, side - 1), (side - 1, side - 1))), side)[
+            side : side + rows, side : side + columns
+        ]
+        > 0
+    )
 
 
 def _windows(mask: Mask, side: int) -> npt.NDArray[np.int32]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tools.pixels import Image, Line
+    from tools.pixels_run import Image, Line
 
 _TRAITS = ("contrast", "place", "turn", "edge", "height", "face")
 
@@ -32,7 +32,12 @@ def table(images: Sequence[Image], facts: str) -> str:
     groups = [[image for image in images if image.modality == modality] for modality in modalities]
     rows = [facts, "", _row("", modalities), "|---" * (len(modalities) + 1) + "|"]
     rows.append(_row("images", [str(len(group)) for group in groups]))
-    for outcome, name in (("blanked", "blanked"), ("held", "held back"), ("left_out", "left out"), ("missed", "**missed**")):
+    for outcome, name in (
+        ("blanked", "blanked"),
+        ("held", "held back"),
+        ("left_out", "left out"),
+        ("missed", "**missed**"),
+    ):
         rows.append(_row(f"identifying lines {name}", [_became(group, "identifying", outcome) for group in groups]))
     rows.append(_row("markers intact, of those on images that go on", [_kept(group) for group in groups]))
     rows.append(_row("markers intact, of all", [_became(group, "marker", "kept") for group in groups]))
@@ -87,7 +92,9 @@ def _missed(images: Sequence[Image]) -> list[str]:
         return []
     rows = ["", "Missed identifying lines, by how they were written:", ""]
     for trait in _TRAITS:
-        every = Counter(line.traits[trait].rpartition("/")[2] for line in lines)
-        missed = Counter(line.traits[trait].rpartition("/")[2] for line in lines if line.outcome == "missed")
-        rows.append(f"- {trait}: " + ", ".join(f"{value} {count} of {every[value]}" for value, count in missed.most_common(12)))
+        every = Counter(line.traits[trait] for line in lines)
+        missed = Counter(line.traits[trait] for line in lines if line.outcome == "missed")
+        rows.append(
+            f"- {trait}: " + ", ".join(f"{value} {count} of {every[value]}" for value, count in missed.most_common(12))
+        )
     return rows

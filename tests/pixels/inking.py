@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,7 +116,7 @@ class Writer:
             "contrast": contrast,
             "place": wanted.place,
             "turn": _turn_name(wanted.style.turn),
-            "face": wanted.style.face,
+            "face": Path(wanted.style.face).name,
             "edge": "hard" if wanted.style.hard else "blurred" if wanted.style.blur else "smooth",
             "behind": "box" if behind is not None else "nothing",
             "height": f"{wanted.style.height // 12 * 12}-{wanted.style.height // 12 * 12 + 11}",
@@ -181,7 +182,12 @@ class Writer:
                 return min(inner_top, most_top), min(inner_left, most_left)
 
     def _levels(
-        self, wanted: Wanted, masks: list[Alpha], frames: tuple[int, ...], at: tuple[int, int], box: tuple[int, int, int, int]
+        self,
+        wanted: Wanted,
+        masks: list[Alpha],
+        frames: tuple[int, ...],
+        at: tuple[int, int],
+        box: tuple[int, int, int, int],
     ) -> tuple[int, int | None, str]:
         """Return the letters' value, the value of a box behind them or None, and the contrast that became of it.
 
@@ -198,7 +204,7 @@ class Writer:
         brightest = canvas.high if rng.random() < 0.6 else white
         shades = {name: float(rng.uniform(*ends)) for name, ends in (("grey", (0.3, 0.6)), ("faint", (0.06, 0.12)))}
         outside = self._outside(under)
-        for contrast in (wanted.contrast, "white", "boxed"):
+        for contrast in (wanted.contrast, "boxed" if wanted.contrast == "dark" else "white", "boxed"):
             behind: int | None = None
             need = 0.25 * span
             if contrast == "outside":
@@ -207,7 +213,7 @@ class Writer:
                 return *outside, contrast
             if contrast == "boxed":
                 pairs = ((black, brightest), (white, black), (black + span // 2, white), (black, black + 2 * span // 3))
-                behind, level = pairs[int(rng.integers(4))]
+                behind, level = pairs[1 if wanted.contrast == "dark" else int(rng.integers(4))]
                 return level, behind, contrast
             if contrast == "white":
                 level = brightest

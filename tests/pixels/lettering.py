@@ -212,9 +212,13 @@ def _write(
         style = replace(_style(rng, canvas, faces), spacing=1.7)
         if modality != "CT" and rng.random() < 0.6:  # letters of lead
             tall = int(rng.integers(26, 34 + canvas.shape[0] // 40))
-            style = replace(style, height=tall, blur=tall / 40, hard=False, turn=float(rng.choice((0, rng.uniform(-14, 14)))))
+            style = replace(
+                style, height=tall, blur=tall / 40, hard=False, turn=float(rng.choice((0, rng.uniform(-14, 14))))
+            )
         contrast = str(rng.choice(("white", "white", "grey", "boxed")))
         marker = MARKERS[int(rng.integers(len(MARKERS)))]
+        if len(marker) == 1 or rng.random() < 0.6:  # an L on its side could be anything
+            style = replace(style, turn=(style.turn + 45) % 90 - 45)
         wanted = Wanted(((Kind.MARKER, marker, "marker"),), style, contrast, str(rng.choice(PLACES[:4])))
         writer.write(wanted, _frames(rng, canvas))
 
@@ -254,7 +258,7 @@ def _frames(rng: Generator, canvas: Canvas) -> tuple[int, ...]:
 def _style(rng: Generator, canvas: Canvas, faces: tuple[str, ...]) -> Style:
     rows = canvas.shape[0]
     most = 60 if rows >= 2000 else 40 if rows >= 1000 else 22
-    height = int(round(np.exp(rng.uniform(np.log(SMALLEST), np.log(most)))))
+    height = round(float(np.exp(rng.uniform(np.log(SMALLEST), np.log(most)))))
     if rng.random() < 0.2:
         height = SMALLEST + int(rng.integers(2))
     turn = float(rng.choice((0, 0, 0, 0, 90, 180, 270)))
@@ -269,5 +273,3 @@ def _style(rng: Generator, canvas: Canvas, faces: tuple[str, ...]) -> Style:
         hard=bool(rng.random() < 0.4),
         spacing=float(rng.choice((1.5, 1.7, 2.2))),
     )
-
-

@@ -95,7 +95,13 @@ def _name(rng: Generator, person: Person) -> str:
     family, given = person.family, person.given
     forms = (
         *(f"{family.upper()}, {given}", f"{given} {family}", f"{family.upper()} {given.upper()}", f"{family}^{given}"),
-        *(f"{family.upper()} {given[0]}", f"{given[0]}. {family}", family.upper(), f"Mr {family}", f"Mrs {given} {family}"),
+        *(
+            f"{family.upper()} {given[0]}",
+            f"{given[0]}. {family}",
+            family.upper(),
+            f"Mr {family}",
+            f"Mrs {given} {family}",
+        ),
         f"{family}, {given} ({person.sex})",
     )
     return _pick(rng, forms)
@@ -118,13 +124,21 @@ def identifying_line(rng: Generator, person: Person) -> tuple[str, str]:
         case 0 | 1 | 2:
             return _name(rng, person), "name"
         case 3:
-            return _pick(rng, (f"NHS {grouped}", f"NHS No: {person.nhs_number}", grouped, person.nhs_number)), "nhs number"
+            return _pick(
+                rng, (f"NHS {grouped}", f"NHS No: {person.nhs_number}", grouped, person.nhs_number)
+            ), "nhs number"
         case 4:
-            return _pick(rng, (person.number, f"ID: {person.number}", f"Hosp No {person.number}", f"MRN {person.number}")), "hospital number"
+            return _pick(
+                rng, (person.number, f"ID: {person.number}", f"Hosp No {person.number}", f"MRN {person.number}")
+            ), "hospital number"
         case 5:
-            return _pick(rng, (f"DOB {born} {person.sex}", f"D.O.B. {born}", f"Born: {born}", f"*{born}", born)), "birth date"
+            return _pick(
+                rng, (f"DOB {born} {person.sex}", f"D.O.B. {born}", f"Born: {born}", f"*{born}", born)
+            ), "birth date"
         case 6:
-            return _pick(rng, (taken, f"{taken} {hour}", f"{taken} {hour}:{rng.integers(60):02}", f"Date: {taken}")), "date"
+            return _pick(
+                rng, (taken, f"{taken} {hour}", f"{taken} {hour}:{rng.integers(60):02}", f"Date: {taken}")
+            ), "date"
         case 7:
             return _pick(rng, (f"Time {hour}", f"{hour}:{rng.integers(60):02}", f"{hour.replace(':', '')} HRS")), "time"
         case 8:

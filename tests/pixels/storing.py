@@ -222,7 +222,10 @@ def encode(dataset: Dataset, syntax: str) -> bytes:
 def _by_gdcm(dataset: Dataset, syntax: str) -> bytes:
     import gdcm
 
-    known = {JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1, JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless}
+    known = {
+        JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+        JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless,
+    }
     with tempfile.TemporaryDirectory(prefix="lettering-") as name:
         plain, coded = Path(name) / "plain.dcm", Path(name) / "coded.dcm"
         dataset.save_as(plain, enforce_file_format=True)

@@ -17,8 +17,8 @@ from tests.pixels.lettering import make_case
 from tests.pixels.phrases import MARKERS, identifying_line, invent
 from tests.pixels.storing import Layout
 from tests.pixels.typeface import BUILT_IN, Style, written
-from tools.pixels import Image, Job, Line, evaluate, failures
 from tools.pixels_judge import Comparison
+from tools.pixels_run import Image, Job, Line, evaluate, failures
 from tools.pixels_table import table
 
 

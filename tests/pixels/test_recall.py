@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.pixels.typeface import typefaces
-from tools.pixels import failures, jobs_for, run
+from tools.pixels_run import failures, jobs_for, run
 from tools.pixels_table import table
 
 REAL = os.environ.get("BSTI_REAL_DATA", "")
