@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tests.pixels.shades import shades
 from tests.pixels.typeface import Alpha, Style, written
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ INK = 0.25
 """From this much ink on, a pixel belongs to a letter."""
 SMALLEST = 12
 """Letter height in pixels from which on all text must be found."""
-CONTRASTS = ("white", "white", "grey", "faint", "dark", "boxed", "outside")
 PLACES = ("corner", "corner", "margin", "anatomy", "edge", "cut")
 _TINTS = ((1, 1, 1), (1, 1, 0), (0, 1, 0), (0, 1, 1), (1, 0.65, 0))
 _LUMA = np.array((0.299, 0.587, 0.114))
@@ -94,6 +94,7 @@ class Writer:
 
     def write(self, wanted: Wanted, frames: tuple[int, ...]) -> bool:
         """Write a block; false if there is no place for it."""
+        rng = self._rng
         masks = written([text for _, text, _ in wanted.lines], wanted.style)
         pad = max(2, wanted.style.height // 3)
         spot = self._spot(wanted, masks[0].shape, pad)
@@ -108,7 +109,9 @@ class Writer:
         top, left = max(0, top), max(0, left)
         height, width = masks[0].shape
         box = (max(0, left - pad), max(0, top - pad), min(columns, left + width + pad), min(rows, top + height + pad))
-        level, behind, contrast = self._levels(wanted, masks, frames, (top, left), box)
+        covered = np.max(masks, axis=0) >= 0.5
+        under = self._grey(frames, (left, top, left + width, top + height))[:, covered]
+        level, behind, contrast = shades(rng, self._canvas, wanted.contrast, under, self._grey(frames, box))
         self._draw(masks, frames, (top, left), box, level, behind, wanted.tint)
         gap = max(10, wanted.style.height)
         self._taken.append((box[0] - gap, box[1] - gap, box[2] + gap, box[3] + gap))
@@ -180,74 +183,6 @@ class Writer:
                 inner_top = int(rng.integers(rows // 6, max(rows // 6 + 1, 5 * rows // 6 - height)))
                 inner_left = int(rng.integers(columns // 6, max(columns // 6 + 1, 5 * columns // 6 - width)))
                 return min(inner_top, most_top), min(inner_left, most_left)
-
-    def _levels(
-        self,
-        wanted: Wanted,
-        masks: list[Alpha],
-        frames: tuple[int, ...],
-        at: tuple[int, int],
-        box: tuple[int, int, int, int],
-    ) -> tuple[int, int | None, str]:
-        """Return the letters' value, the value of a box behind them or None, and the contrast that became of it.
-
-        A contrast that could not be read where the line stands gives way to the next one.
-        """
-        rng, canvas = self._rng, self._canvas
-        black, white = canvas.window or (canvas.low, canvas.high)
-        span = white - black
-        ink = np.max(masks, axis=0) >= 0.5
-        under = self._grey(frames, (at[1], at[0], at[1] + ink.shape[1], at[0] + ink.shape[0]))[:, ink]
-        around = np.clip(self._grey(frames, box), black, white)
-        middle = float(np.median(around))
-        noise = 1.5 * float(np.median(np.abs(around - middle)))
-        brightest = canvas.high if rng.random() < 0.6 else white
-        shades = {name: float(rng.uniform(*ends)) for name, ends in (("grey", (0.3, 0.6)), ("faint", (0.06, 0.12)))}
-        outside = self._outside(under)
-        for contrast in (wanted.contrast, "boxed" if wanted.contrast == "dark" else "white", "boxed"):
-            behind: int | None = None
-            need = 0.25 * span
-            if contrast == "outside":
-                if outside is None:
-                    continue
-                return *outside, contrast
-            if contrast == "boxed":
-                pairs = ((black, brightest), (white, black), (black + span // 2, white), (black, black + 2 * span // 3))
-                behind, level = pairs[1 if wanted.contrast == "dark" else int(rng.integers(4))]
-                return level, behind, contrast
-            if contrast == "white":
-                level = brightest
-            elif contrast == "dark":
-                level = black
-            else:
-                step = max(shades[contrast] * span, 3 * noise if contrast == "faint" else 0)
-                level = int(middle + step if middle + step <= white else middle - step)
-                need = (0.5 if contrast == "grey" else 0.7) * step
-            seen = np.abs(np.clip(under, black, white) - np.clip(level, black, white)) >= need
-            if canvas.low <= level <= canvas.high and seen.mean(axis=1).min() >= 0.9:
-                return level, behind, contrast
-        raise AssertionError("a box can always be read")
-
-    def _outside(self, under: npt.NDArray[np.float64]) -> tuple[int, int | None] | None:
-        """Return values that the header's window shows as all black or all white, letters and what is behind."""
-        canvas, rng = self._canvas, self._rng
-        if canvas.window is None:
-            return None
-        black, white = canvas.window
-        apart = (canvas.high - canvas.low) // 20
-        sides = []
-        if black - canvas.low > 2 * apart:
-            sides.append((canvas.low, black - 1))
-        if canvas.high - white > 2 * apart:
-            sides.append((white + 1, canvas.high))
-        if not sides:
-            return None
-        first, last = sides[int(rng.integers(len(sides)))]
-        if under.max() < black and float(under.max()) + apart < black - 1:
-            return int(rng.integers(int(under.max()) + apart, black)), None
-        one = int(rng.integers(first, last - apart))
-        other = int(rng.integers(one + apart, last + 1))
-        return (one, other) if rng.random() < 0.5 else (other, one)
 
     def _grey(self, frames: tuple[int, ...], box: tuple[int, int, int, int]) -> npt.NDArray[np.float64]:
         left, top, right, bottom = box

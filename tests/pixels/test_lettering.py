@@ -29,7 +29,7 @@ def values_of(data):
     return pixel_array(dataset, raw=True).reshape(shape)
 
 
-@pytest.mark.parametrize(("modality", "numbers"), [("CT", range(1, 9)), ("DX", range(1, 5))], ids=["CT", "DX"])
+@pytest.mark.parametrize(("modality", "numbers"), [("CT", range(1, 6)), ("DX", range(1, 3))], ids=["CT", "DX"])
 def test_ink_is_where_pixels_changed_and_nowhere_else(modality, numbers):
     drawn = 0
     for number in numbers:
@@ -48,7 +48,7 @@ def test_ink_is_where_pixels_changed_and_nowhere_else(modality, numbers):
                     assert at[item.ink].mean() >= 0.9, (number, item.text, item.traits)
                     drawn += 1
             assert not (changed & ~allowed).any(), number
-    assert drawn > 10
+    assert drawn > 3
 
 
 def test_hard_letters_change_exactly_their_ink():
@@ -76,6 +76,30 @@ def test_hard_letters_change_exactly_their_ink():
     assert found
 
 
+def test_a_line_outside_the_window_is_seen_in_another_window_only():
+    found = 0
+    for number in range(1, 60):
+        case = make_case(13, number, "CT", sorts=("text",), small=True)
+        for item in case.items:
+            if item.traits["contrast"] != "outside":
+                continue
+            place = 0 if len(case.files) == 1 else item.frames[0]
+            dataset = dcmread(io.BytesIO(case.files[place]))
+            shown = values_of(case.files[place])[
+                item.frames[0] if len(case.files) == 1 else 0, item.top :, item.left :, 0
+            ]
+            letters = shown[: item.ink.shape[0], : item.ink.shape[1]][item.ink].astype(float)
+            hounsfield = letters * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+            half = float(dataset.WindowWidth) / 2
+            assert (hounsfield <= float(dataset.WindowCenter) - half + 1).all() or (
+                hounsfield >= float(dataset.WindowCenter) + half - 1
+            ).all(), number
+            found += 1
+        if found > 3:
+            break
+    assert found
+
+
 def test_the_same_seed_makes_the_same_case_and_another_does_not():
     one, same = (make_case(7, 3, "CT", sorts=("text",), small=True) for _ in range(2))
     assert one.files == same.files
@@ -85,7 +109,7 @@ def test_the_same_seed_makes_the_same_case_and_another_does_not():
 
 
 def test_a_case_is_of_the_sort_that_was_asked_for():
-    for number in range(1, 13):
+    for number in range(1, 6):
         assert not make_case(3, number, "CT", sorts=("plain",), small=True).items
         marked = make_case(3, number, "CT", sorts=("markers",), small=True)
         assert {item.kind for item in marked.items} <= {Kind.MARKER}
@@ -96,7 +120,7 @@ def test_a_case_is_of_the_sort_that_was_asked_for():
 
 def test_no_identifying_line_is_a_marker():
     rng = np.random.default_rng(5)
-    for _ in range(2000):
+    for _ in range(500):
         line, _ = identifying_line(rng, invent(rng))
         assert line.upper().replace(".", "") not in MARKERS
         assert len(line) > 1
@@ -146,8 +170,8 @@ def test_every_layout_and_syntax_holds_the_values_that_were_put_in(layout):
 
 def test_the_command_takes_the_files_and_says_what_became_of_each():
     images = [
-        *evaluate(Job(21, "CT", (1, 2, 3, 4), ("text", "plain"), BUILT_IN, small=True)),
-        *evaluate(Job(21, "CR", (1, 2), ("text",), BUILT_IN, small=True)),
+        *evaluate(Job(21, "CT", (1, 2), ("text", "plain"), BUILT_IN, small=True)),
+        *evaluate(Job(21, "CR", (1,), ("text",), BUILT_IN, small=True)),
     ]
     broken = {"unreadable", "truncated", "structure", "element-not-allowed", "pixel-length", "pixel-coding"}
     assert {image.outcome for image in images} <= {"certified", "held"}
