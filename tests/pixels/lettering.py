@@ -167,6 +167,8 @@ def _block(rng: Generator, writer: Writer, canvas: Canvas, person: Person, faces
     lines = [(Kind.IDENTIFYING, *identifying_line(rng, person)) for _ in range(int(rng.choice((1, 1, 1, 2, 3))))]
     if len(lines) > 1 and rng.random() < 0.2:
         lines[-1] = (Kind.MARKER, MARKERS[int(rng.integers(len(MARKERS)))], "marker")
+        # askew, a rectangle over one line would reach into the next
+        style = replace(style, turn=float(round(style.turn / 90) * 90), spacing=max(style.spacing, 1.7))
     contrast, place = str(rng.choice(CONTRASTS)), str(rng.choice(PLACES))
     frames, tint = _frames(rng, canvas), int(rng.integers(5))
     for attempt in range(4):

@@ -95,7 +95,7 @@ def test_a_line_outside_the_window_is_seen_in_another_window_only():
                 hounsfield >= float(dataset.WindowCenter) + half - 1
             ).all(), number
             found += 1
-        if found > 3:
+        if found > 1:
             break
     assert found
 
@@ -179,6 +179,32 @@ def test_the_command_takes_the_files_and_says_what_became_of_each():
     assert all(image.stray == 0 and image.changed < 0.5 for image in images)
     assert {line.outcome for image in images for line in image.lines} <= {"blanked", "held", "missed", "kept", "lost"}
     assert table(images, "").count("| images |") == 1
+
+
+@pytest.mark.parametrize(("modality", "numbers"), [("CT", range(1, 9)), ("DX", range(1, 4))], ids=["CT", "DX"])
+def test_whoever_blanks_each_line_and_no_more_gets_full_marks(modality, numbers):
+    judged = 0
+    for number in numbers:
+        case = make_case(14, number, modality, sorts=("text",), small=True)
+        for place, data in enumerate(case.files):
+            before = values_of(data)
+            after = before.copy()
+            black = before.reshape(-1, before.shape[-1]).min(axis=0)
+            on = case.on(place)
+            for item, frames in on:
+                height, width = item.ink.shape
+                rows = slice(max(0, item.top - 2), item.top + height + 2)
+                columns = slice(max(0, item.left - 2), item.left + width + 2)
+                if item.kind is Kind.IDENTIFYING:
+                    after[list(frames), rows, columns] = black
+            compared = Comparison(before, after)
+            assert compared.stray() == 0
+            for item, frames in on:
+                verdict = compared.is_intact if item.kind is Kind.MARKER else compared.is_blanked
+                assert verdict(item, frames), (number, item.text, item.traits)
+                assert not (item.kind is Kind.IDENTIFYING and Comparison(before, before).is_blanked(item, frames))
+                judged += 1
+    assert judged > 5
 
 
 # --- the judge -------------------------------------------------------------------------------------------------------
