@@ -300,7 +300,7 @@ def test_a_second_run_sends_nothing_twice_and_goes_on_with_what_waits(site, samp
 @pytest.mark.measured
 def test_a_radiograph_goes_once_somebody_has_looked_at_it(site, chest_and_radiograph):
     from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
-    from bsti_submit.deid.pixels.screen import needs_look
+    from bsti_submit.deid.pixels.screen import needs_person
     from bsti_submit.deid.profile import load_profile
     from bsti_submit.deid.pseudonyms import SiteKey
     from bsti_submit.pipeline.prepared import prepare
@@ -316,7 +316,9 @@ def test_a_radiograph_goes_once_somebody_has_looked_at_it(site, chest_and_radiog
         DecisionStore(site.home / "decisions.sqlite") as decided,
     ):
         work = Work(prepared, key, decided, compress=True)
-        (picture,) = [found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_look(found)]
+        (picture,) = [
+            found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_person(found)
+        ]
         work.looking.decide(work.stage(picture), picture.ref, Verdict.CLEARED)
     sent = site.outcomes(code=0)
     assert sent[2]["outcome"] == "delivered"

@@ -19,7 +19,7 @@ from bsti_submit import attestation as attesting
 from bsti_submit.cli.wiring import site_key as found_key
 from bsti_submit.deid.pixels.decisions import DecisionStore, Verdict
 from bsti_submit.deid.pixels.regions import Region
-from bsti_submit.deid.pixels.screen import needs_look
+from bsti_submit.deid.pixels.screen import needs_person
 from bsti_submit.deid.profile import load_profile
 from bsti_submit.outbox import Outbox, State
 from bsti_submit.pipeline.prepared import prepare
@@ -116,7 +116,9 @@ class House:
             DecisionStore(self.home / "decisions.sqlite") as decided,
         ):
             work = Work(prepared, key, decided, compress=False)
-            looked = [found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_look(found)]
+            looked = [
+                found for found in prepared.survey.instances if prepared.is_eligible(found) and needs_person(found)
+            ]
             assert looked
             for instance in looked:
                 work.looking.decide(work.stage(instance), instance.ref, verdict, regions)

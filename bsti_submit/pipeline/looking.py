@@ -12,7 +12,7 @@ from bsti_submit.deid.pixels.screen import CT_CLASSES, screen
 from bsti_submit.model import Reason, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bsti_submit.deid.pixels.decisions import Decision, DecisionStore, Verdict
     from bsti_submit.deid.pixels.examine import Examination

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from bsti_submit.deid.certify import Matcher
     from bsti_submit.deid.pixels.decisions import Decision, DecisionStore
-    from bsti_submit.deid.profile import Profile
     from bsti_submit.deid.pseudonyms import PatientScope, SiteKey
     from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.model import Buffer, Certified, InstanceRef
@@ -221,12 +220,11 @@ class Work:
         except UnreadableInstance:
             return held(instance, Reason.UNREADABLE)
         staged = self._engine.deidentify(data, self._identity.scope(instance), self._identity.words)
-        regions = regions_of(self._profile, data)
-        if isinstance(staged, Staged) and not isinstance(regions, Refusal):
-            staged = blank(staged, regions)
-        for refusal in (staged, regions):
-            if isinstance(refusal, Refusal):
-                return held(instance, refusal.reason, refusal.attribute)
+        if isinstance(staged, Staged):
+            regions = regions_of(self._profile, data)
+            staged = regions if isinstance(regions, Refusal) else blank(staged, regions)
+        if isinstance(staged, Refusal):
+            return held(instance, staged.reason, staged.attribute)
         return staged
 
 

@@ -14,7 +14,7 @@ from bsti_submit.deid.pixels.anatomy import Coverage
 from bsti_submit.deid.pixels.decisions import Decision, DecisionStore, PixelGeometry, Verdict, pixel_digest
 from bsti_submit.deid.pixels.picture import picture_digest
 from bsti_submit.deid.pixels.regions import Region, from_rows, to_rows
-from bsti_submit.deid.pixels.screen import needs_look, screen
+from bsti_submit.deid.pixels.screen import needs_person, screen
 from bsti_submit.errors import SettingsError
 from bsti_submit.model import InstanceRef, Reason
 from tests.intake.factory import CR, CT, dataset, encode
@@ -61,7 +61,7 @@ def instance(sop_class=CT, **other):
     ],
 )
 def test_who_has_to_be_looked_at(facts, expected):
-    assert needs_look(instance(**facts)) is expected
+    assert needs_person(instance(**facts)) is expected
 
 
 def test_a_radiograph_is_held_until_someone_cleared_it():

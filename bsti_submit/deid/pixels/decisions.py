@@ -216,7 +216,8 @@ class DecisionStore:
     def is_empty(self) -> bool:
         """Say whether nothing was ever decided, so that no picture need be looked up."""
         with self._lock, closing(self._database.execute("SELECT EXISTS (SELECT 1 FROM decisions)")) as rows:
-            return rows.fetchone() == (0,)
+            (decided,) = rows.fetchone()
+        return not decided
 
     def withdraw(self, digest: str) -> None:
         """Forget a decision: the picture has to be looked at again."""

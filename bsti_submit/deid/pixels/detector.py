@@ -156,9 +156,8 @@ def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> lis
     kernels = list(_lines(models, flat, 1.0))
     for scale in _scales(max(values.shape)):
         kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-        kernels.extend(
-            _lines(models, flattened(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind)), scale)
-        )
+        scaled = np.asarray(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind), np.float32)
+        kernels.extend(_lines(models, flattened(scaled), scale))
     lines = joined(kernels)[:_MOST_LINES]
     shown = windowed(plane, low, high)
     return [_read(models, line, flat, shown) for line in lines]
