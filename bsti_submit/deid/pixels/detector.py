@@ -10,6 +10,7 @@ lines and a CTC recogniser for reading them.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import sys
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 REQUEST: Final = struct.Struct("<IIHH")
 """Rows, columns, and the window's ends; rows × columns little-endian 16-bit values follow."""
 ANSWER: Final = struct.Struct("<I")
-"""Length of the JSON that follows: a list of [left, top, right, bottom, score, text, confidence]."""
+"""Length of the JSON that follows: a list of `Found`, each as a list."""
 
 MEMORY: Final = 1 << 30
 """Bytes of data the process may hold; a tile of a detection needs about 450 MiB of them."""
@@ -54,21 +55,31 @@ _UNCLIP: Final = 1.7
 """How far a found kernel is widened to its line, as the model was trained (section 3.5 of the paper)."""
 _READ_HEIGHT: Final = 48
 _READ_WIDTH: Final = 320
+_READ_WIDEST: Final = 1920
 _LONGEST_READ: Final = 12.0
-"""Width over height up to which a line is read: a longer one is no marker, and blanked whatever it says."""
+"""Width over height up to which a sure line is read: a longer one is no marker, and blanked whatever it says."""
+_PLAIN: Final = 0.85
+"""Score of lines of text; what scores less is read, to tell text from texture."""
 _MOST_LINES: Final = 400
+_MOST_PIECES: Final = 24
 
 
 class Found(NamedTuple):
-    """A line of text in pixels of the picture, how sure it is (0 to 1), and what it says where it was read."""
+    """A line of text in pixels of the picture.
+
+    ``score`` is how sure the detector is (0 to 1), ``apart`` whether the line stands by itself, or is a piece of something
+    larger. ``least`` and ``mean`` are the recogniser's confidence in its letters, 0 where it was not asked.
+    """
 
     left: int
     top: int
     right: int
     bottom: int
     score: float
+    apart: bool
     text: str = ""
-    confidence: float = 0.0
+    least: float = 0.0
+    mean: float = 0.0
 
 
 class Models:
@@ -101,24 +112,24 @@ class Models:
         found: Plane = self._detector.run(None, {"x": np.repeat(plane[None, None], 3, axis=1)})[0]
         return found[0, 0, :rows, :columns]
 
-    def read(self, grey: Grey) -> tuple[str, float]:
-        """Return the text of an upright line and how sure its least sure letter is (greedy CTC)."""
-        width = max(8, round(grey.shape[1] * _READ_HEIGHT / grey.shape[0]))
-        scaled = cv2.resize(
-            grey, (width, _READ_HEIGHT), interpolation=cv2.INTER_AREA if grey.shape[0] > 48 else cv2.INTER_CUBIC
-        )
+    def read(self, grey: Grey) -> tuple[str, float, float]:
+        """Return the text of an upright line, its least sure letter's probability and the mean (greedy CTC)."""
+        rows, columns = grey.shape
+        width = min(max(8, round(columns * _READ_HEIGHT / rows)), _READ_WIDEST)
+        kind = cv2.INTER_AREA if rows > _READ_HEIGHT else cv2.INTER_CUBIC
+        scaled = cv2.resize(grey, (width, _READ_HEIGHT), interpolation=kind)
         plane = np.zeros((1, 3, _READ_HEIGHT, max(width, _READ_WIDTH)), np.float32)
         plane[..., :width] = scaled.astype(np.float32) * (2 / 255) - 1
         steps = self._recogniser.run(None, {"x": plane})[0][0]
-        best = steps.argmax(axis=1)
-        sure = steps.max(axis=1)
-        text, least, before = [], 1.0, 0
-        for index, probability in zip(best.tolist(), sure.tolist(), strict=True):
+        text: list[str] = []
+        sure: list[float] = []
+        before = 0
+        for index, probability in zip(steps.argmax(axis=1).tolist(), steps.max(axis=1).tolist(), strict=True):
             if index and index != before:
                 text.append(self._alphabet[index] if index < len(self._alphabet) else "\ufffd")
-                least = min(least, probability)
+                sure.append(probability)
             before = index
-        return "".join(text).strip(), least if text else 0.0
+        return "".join(text).strip(), min(sure, default=0.0), sum(sure) / max(1, len(sure))
 
 
 def _session(folder: Path, pattern: str, options: Any) -> Any:
@@ -156,11 +167,17 @@ def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> lis
     kernels = list(_lines(models, flat, 1.0))
     for scale in _scales(max(values.shape)):
         kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-        scaled = np.asarray(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind), np.float32)
-        kernels.extend(_lines(models, flattened(scaled), scale))
-    lines = joined(kernels)[:_MOST_LINES]
+        kernels.extend(
+            _lines(models, flattened(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind)), scale)
+        )
     shown = windowed(plane, low, high)
-    return [_read(models, line, flat, shown) for line in lines]
+    lines = joined(kernels)
+    sure = [line for line in lines if line.apart and line.score >= _PLAIN][:_MOST_LINES]
+    # What is less sure has to read like text, or else it is the grain of lungs and bones
+    unsure = [line for line in lines if not (line.apart and line.score >= _PLAIN)][:_MOST_PIECES]
+    return [_read(models, line, flat, shown, _LONGEST_READ) for line in sure] + [
+        _read(models, line, flat, shown, math.inf) for line in unsure
+    ]
 
 
 def _scales(longer: int) -> tuple[float, ...]:
@@ -198,6 +215,7 @@ def _lines(models: Models, grey: Grey, scale: float) -> Iterator[Found]:
             int(-(-min(columns, kernel.left + kernel.width + reach) // scale)),
             int(-(-min(rows, kernel.top + kernel.height + reach) // scale)),
             kernel.score,
+            kernel.apart,
         )
 
 
@@ -207,6 +225,7 @@ class _Kernel(NamedTuple):
     width: int
     height: int
     score: float
+    apart: bool
 
 
 def _kernels(likely: Plane, left: int, top: int, level: int) -> Iterator[_Kernel]:
@@ -224,7 +243,7 @@ def _kernels(likely: Plane, left: int, top: int, level: int) -> Iterator[_Kernel
         own = labels[y : y + height, x : x + width] == index
         part = np.where(own, likely[y : y + height, x : x + width], 0).astype(np.float32)
         if _like_a_line(own):
-            yield _Kernel(left + x, top + y, width, height, float(part.sum()) / area)
+            yield _Kernel(left + x, top + y, width, height, float(part.sum()) / area, level == 0)
         elif level + 1 < len(_LEVELS):
             yield from _kernels(part, left + x, top + y, level + 1)
 
@@ -238,24 +257,18 @@ def _like_a_line(own: NDArray[np.bool_]) -> bool:
 
 
 def joined(lines: list[Found]) -> list[Found]:
-    """Return lines without those that another covers, the surest first."""
+    """Return each line once, though several scales show it: those that stand apart first, the surest first."""
     kept: list[Found] = []
-    for line in sorted(lines, key=lambda line: -line.score):
+    for line in sorted(lines, key=lambda line: (not line.apart, -line.score)):
         for index, other in enumerate(kept):
-            shared = _shared(line, other)
-            area, whole = _area(line), _area(other)
-            if shared > 0.5 * min(area, whole):
-                kept[index] = (
-                    Found(
-                        min(line.left, other.left),
-                        min(line.top, other.top),
-                        max(line.right, other.right),
-                        max(line.bottom, other.bottom),
-                        other.score,
+            if _shared(line, other) > 0.5 * min(_area(line), _area(other)):
+                if line.apart and line.score >= _PLAIN:
+                    kept[index] = other._replace(
+                        left=min(line.left, other.left),
+                        top=min(line.top, other.top),
+                        right=max(line.right, other.right),
+                        bottom=max(line.bottom, other.bottom),
                     )
-                    if line.score > 0.5 or (shared > 0.5 * area and area < whole)
-                    else other
-                )
                 break
         else:
             kept.append(line)
@@ -272,10 +285,10 @@ def _shared(one: Found, other: Found) -> int:
     return max(0, width) * max(0, height)
 
 
-def _read(models: Models, line: Found, flat: Grey, shown: Grey) -> Found:
-    """Return a line with its text, if it is short: of both renderings and all turns, what was read surest."""
+def _read(models: Models, line: Found, flat: Grey, shown: Grey, longest: float) -> Found:
+    """Return a line with its text, if it is short enough: of both renderings and all turns, what was read surest."""
     width, height = line.right - line.left, line.bottom - line.top
-    if max(width, height) > _LONGEST_READ * min(width, height):
+    if max(width, height) > longest * min(width, height):
         return line
     if width > 1.6 * height:
         turns: tuple[int, ...] = (0, 2)
@@ -283,13 +296,13 @@ def _read(models: Models, line: Found, flat: Grey, shown: Grey) -> Found:
         turns = (1, 3)
     else:
         turns = (0, 1, 2, 3)
-    best = ("", 0.0)
+    best = ("", 0.0, 0.0)
     for rendering in (shown, flat):
         part = rendering[line.top : line.bottom, line.left : line.right]
         for turn in turns:
             read = models.read(np.ascontiguousarray(np.rot90(part, turn)))
             best = max(best, read, key=lambda answer: answer[1])
-    return line._replace(text=best[0], confidence=best[1])
+    return line._replace(text=best[0], least=best[1], mean=best[2])
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SURE: Final = 0.6
-"""Score from which a line is text, and blanked."""
-DOUBTFUL: Final = 0.35
-"""Score from which it may be."""
+SURE: Final = 0.85
+"""Score from which a line is text, and blanked. Lines of real letters score above 0.87."""
+DOUBTFUL: Final = 0.8
+"""Score from which it may be. The grain of lungs and bones reaches 0.78."""
+READABLE: Final = 0.8
+"""Mean confidence in its letters from which anything that was found is text, whatever its score."""
 LARGE: Final = 0.2
 """Share of the picture from which what was found is no line of text, but a doubt."""
 READ: Final = 0.9
@@ -201,13 +203,15 @@ def _settle(evidence: _Evidence, shape: tuple[int, ...], is_known: Callable[[str
     regions: list[Region] = []
     doubtful = evidence.doubtful
     for line in evidence.lines:
-        if line.score < DOUBTFUL:
-            continue
         width, height = line.right - line.left, line.bottom - line.top
-        if line.score < SURE or width * height > LARGE * rows * columns:
+        sure = (line.apart and line.score >= SURE) or _reads(line)
+        if not sure:
+            doubtful |= line.apart and line.score >= DOUBTFUL
+            continue
+        if width * height > LARGE * rows * columns:
             doubtful = True
             continue
-        if line.confidence >= READ and is_marker(line.text) and not is_known(line.text):
+        if line.least >= READ and is_marker(line.text) and not is_known(line.text):
             continue
         margin = 1 + round(_MARGIN * min(width, height))
         region = Region(line.left - margin, line.top - margin, line.right + margin, line.bottom + margin)
@@ -215,6 +219,11 @@ def _settle(evidence: _Evidence, shape: tuple[int, ...], is_known: Callable[[str
         if inside is not None:
             regions.append(inside)
     return regions, doubtful
+
+
+def _reads(line: Line) -> bool:
+    """Say whether a line reads like text: the recogniser is sure of two letters or digits or more."""
+    return line.mean >= READABLE and sum(character.isalnum() for character in line.text) >= 2
 
 
 def _planes(picture: Picture, index: int) -> Iterator[tuple[NDArray[np.uint16], tuple[int, int]]]:

@@ -33,8 +33,8 @@ class ReaderError(Exception):
 class Line(NamedTuple):
     """A line of text in pixels of the picture.
 
-    ``score`` says how sure it is that this is text (0 to 1). ``text`` is "" where it was not read; what was read may
-    name the patient, and ``confidence`` is that of its least sure letter.
+    ``score`` says how sure it is that this is text (0 to 1); ``apart`` is False for a piece of something larger. ``text`` is ""
+    where it was not read; what was read may name the patient. ``least`` and ``mean`` are the confidence in its letters.
     """
 
     left: int
@@ -42,8 +42,10 @@ class Line(NamedTuple):
     right: int
     bottom: int
     score: float
+    apart: bool
     text: str
-    confidence: float
+    least: float
+    mean: float
 
     def __repr__(self) -> str:
         return f"Line({self.left}, {self.top}, {self.right}, {self.bottom}, {self.score:.2f})"
@@ -163,7 +165,7 @@ def _exactly(process: subprocess.Popen[bytes], size: int) -> bytes:
 
 
 def _line(item: Any, rows: int, columns: int) -> Line:
-    left, top, right, bottom, score, text, confidence = item
+    left, top, right, bottom, score, apart, text, least, mean = item
     left, right = (min(max(int(value), 0), columns) for value in (left, right))
     top, bottom = (min(max(int(value), 0), rows) for value in (top, bottom))
-    return Line(left, top, right, bottom, float(score), str(text), float(confidence))
+    return Line(left, top, right, bottom, float(score), bool(apart), str(text), float(least), float(mean))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bsti_submit.deid.pixels.reader import Line
     from bsti_submit.deid.pixels.regions import Region
 
-    Values = NDArray[np.int32]
+    Values = NDArray[np.int16]
     Mask = NDArray[np.bool_]
 
 _THIN: Final = 7
@@ -36,6 +36,8 @@ _CONTRAST: Final = 0.02
 """Step at a stroke's edge, as a share of the picture's range."""
 _NOISE: Final = 4.0
 """The same, in multiples of the usual difference between neighbours."""
+_CUT_OFF: Final = 12.0
+"""The same for strokes of the least value."""
 
 
 def suspicious(values: NDArray[Any]) -> bool:
@@ -46,11 +48,12 @@ def suspicious(values: NDArray[Any]) -> bool:
 def unexplained(values: NDArray[Any], known: Iterable[Line | Region]) -> bool:
     """Say whether there is anything like drawn letters outside of what is known already."""
     places = list(known)
+    narrow = _narrow(values)
     for step in _STEPS:
-        part = values[::step, ::step]
+        part = np.ascontiguousarray(narrow[::step, ::step])
         if min(part.shape) < _THIN + 2:
             return False
-        hits = _strokes(part.astype(np.int32))
+        hits = _strokes(part)
         for place in places:
             reach = 2 + (place.bottom - place.top) // 4
             hits[
@@ -62,39 +65,43 @@ def unexplained(values: NDArray[Any], known: Iterable[Line | Region]) -> bool:
     return False
 
 
+def _narrow(values: NDArray[Any]) -> Values:
+    """Return values as 16 bits with room for differences: exact up to 14 bits, without the lowest beyond."""
+    least, greatest = int(values.min()), int(values.max())
+    shift = max(0, (greatest - least).bit_length() - 14)
+    return ((values.astype(np.int32) - least) >> shift).astype(np.int16)
+
+
 def _strokes(values: Values) -> Mask:
     """Return the pixels that have a neighbour of the same value and lie on a thin bar with hard edges."""
-    across = np.abs(np.diff(values, axis=1))
-    down = np.abs(np.diff(values, axis=0))
     flat = np.zeros(values.shape, bool)
-    same = across == 0
-    flat[:, 1:] |= same
-    flat[:, :-1] |= same
-    same = down == 0
-    flat[1:] |= same
-    flat[:-1] |= same
-    usual = float(np.median(across[::4, ::4])) if across.size else 0.0
-    step = max(_CONTRAST * float(values.max() - values.min()), _NOISE * usual, 4.0)
+    across = values[:, 1:] == values[:, :-1]
+    flat[:, 1:] |= across
+    flat[:, :-1] |= across
+    down = values[1:] == values[:-1]
+    flat[1:] |= down
+    flat[:-1] |= down
+    sample = values[::4]
+    usual = float(np.median(np.abs(np.diff(sample[:, ::2], axis=1)))) if sample.size > 2 else 0.0
+    step = max(_CONTRAST * int(values.max()), _NOISE * usual, 4.0)
+    # Noise over air is cut off at the least value, which makes grains of one value of it
+    needed = np.where(values == 0, np.int16(max(step, min(_CUT_OFF * usual, 0x3FFF))), np.int16(step))
     bars = np.zeros(values.shape, bool)
     for axis in (0, 1):
-        bars |= values - _opened(values, axis) >= step
-        bars |= -_opened(-values, axis) - values >= step
+        width = [(0, 0), (0, 0)]
+        width[axis] = (_THIN, _THIN)
+        padded = np.pad(values, width, mode="edge")
+        bars |= values - _over(_over(padded, np.minimum, axis), np.maximum, axis) >= step
+        bars |= _over(_over(padded, np.maximum, axis), np.minimum, axis) - values >= needed
     bars &= flat
     return bars
 
 
-def _opened(values: Values, axis: int) -> Values:
-    """Return the opening of each row (axis 1) or column (axis 0) by `_THIN` pixels and one more."""
-    if axis == 0:
-        return _opened(values.T, 1).T
-    padded = np.pad(values, ((0, 0), (_THIN, _THIN)), mode="edge")
-    least = padded
-    for shift in (1, 2, 4):  # the least of 8 in three steps
-        least = np.minimum(least[:, shift:], least[:, :-shift])
-    greatest = least
+def _over(values: Values, extreme: np.ufunc, axis: int) -> Values:
+    """Return the extreme of every `_THIN` + 1 neighbours along an axis: one more than a stroke is across, in three steps."""
     for shift in (1, 2, 4):
-        greatest = np.maximum(greatest[:, shift:], greatest[:, :-shift])
-    return greatest
+        values = extreme(values[:, shift:], values[:, :-shift]) if axis else extreme(values[shift:], values[:-shift])
+    return values
 
 
 def _clustered(hits: Mask, values: NDArray[Any]) -> bool:
