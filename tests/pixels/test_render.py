@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +238,12 @@ def test_a_look_up_table_is_adjusted_as_well():
     one.LUTData = (np.arange(256, dtype="<u2") * 257).tobytes()
     data = made(ramp(), VOILUTSequence=[one])
     assert shown(data, level=0.25).mean() + 20 < shown(data).mean()
+
+
+@pytest.mark.parametrize("first", ["deid.pixels.picture", "deid.pixels.recode", "pipeline.stream"])
+def test_png_can_be_written_whatever_was_loaded_first(first):
+    script = f"import bsti_submit.{first}, io, numpy, PIL.Image\n" + (
+        "values = numpy.random.default_rng(1).integers(0, 255, (512, 512), numpy.uint8)\n"
+        "PIL.Image.fromarray(values).save(io.BytesIO(), 'PNG')"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode == 0

@@ -11,12 +11,12 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-import gdcm
 from pydicom import config, dcmread
 from pydicom.encaps import generate_fragments
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from bsti_submit.deid.pixels import gdcm_codec  # noqa: F401 - before pydicom loads it
 from bsti_submit.deid.pixels.decisions import PixelGeometry, pixel_digest
 
 if TYPE_CHECKING:
@@ -32,11 +32,8 @@ LARGEST_SIDE: Final = 32_768
 LARGEST_FRAME: Final = 128 << 20
 """Samples in one frame: a chest radiograph has about 10 million."""
 
-# Both would write about the file, values included, to standard error.
+# It would write about the file, values included, to standard error.
 config.logger.disabled = True
-gdcm.Trace.DebugOff()
-gdcm.Trace.WarningOff()
-gdcm.Trace.ErrorOff()
 
 _PALETTE: Final = tuple(
     f"{segmented}{colour}PaletteColorLookupTable{part}"

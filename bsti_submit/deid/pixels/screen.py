@@ -20,14 +20,6 @@ CT_CLASSES: Final = frozenset(
     )
 )
 """CT images: series are searched for text as a whole."""
-RADIOGRAPH_CLASSES: Final = frozenset(
-    (
-        "1.2.840.10008.5.1.4.1.1.1",  # CR
-        "1.2.840.10008.5.1.4.1.1.1.1",  # DX, for presentation
-        "1.2.840.10008.5.1.4.1.1.1.1.1",  # DX, for processing
-    )
-)
-
 _CAPTURE_WORDS: Final = frozenset(
     {"PROT", "PROTOCOL", "SCREEN", "SAVE", "SCREENSAVE", "SCREENSHOT", "CAPTURE", "DOSE", "INFO", "REPORT"}
     | {"RESULT", "RESULTS", "RGB", "COLOR", "COLOUR", "TEXT", "PAGE", "SHEET", "SUMMARY"}
@@ -88,13 +80,11 @@ class Screening:
 def needs_person(instance: Screened) -> bool:
     """Say whether a person has to look at the picture, whatever a search for text says of it.
 
-    Of CT those are pages of text, as far as the header tells: colour, eight bits, a dose or protocol page; and
-    whatever is neither CT nor a radiograph. Burned In Annotation ``NO`` is never believed, ``YES`` is.
+    Those are all radiographs, anything that is not CT, and of CT what is said to have, or looks like it has, a page of
+    text: colour, eight bits, a dose or protocol page. Burned In Annotation ``NO`` is never believed, ``YES`` is.
     """
-    if instance.burned_in == "YES" or instance.sop_class_uid not in CT_CLASSES | RADIOGRAPH_CLASSES:
+    if instance.sop_class_uid not in CT_CLASSES or instance.burned_in == "YES":
         return True
-    if instance.sop_class_uid in RADIOGRAPH_CLASSES:
-        return False
     if instance.samples > 1 or instance.photometric not in {"", "MONOCHROME1", "MONOCHROME2"}:
         return True
     if 0 < instance.bits_stored <= _SECONDARY or 0 < instance.bits_allocated <= _SECONDARY:
