@@ -242,7 +242,8 @@ def test_a_look_up_table_is_adjusted_as_well():
 
 @pytest.mark.parametrize("first", ["deid.pixels.picture", "deid.pixels.recode", "pipeline.stream"])
 def test_png_can_be_written_whatever_was_loaded_first(first):
-    script = f"import bsti_submit.{first}, io, numpy, PIL.Image\n" + (
+    script = (
+        f"import bsti_submit.{first}, io, numpy, PIL.Image\n"
         "values = numpy.random.default_rng(1).integers(0, 255, (512, 512), numpy.uint8)\n"
         "PIL.Image.fromarray(values).save(io.BytesIO(), 'PNG')"
     )
