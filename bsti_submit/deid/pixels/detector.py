@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     Grey = NDArray[np.uint8]
     Plane = NDArray[np.float32]
 
-REQUEST: Final = struct.Struct("<IIHH")
-"""Rows, columns, and the window's ends; rows × columns little-endian 16-bit values follow."""
+REQUEST: Final = struct.Struct("<IIHHI")
+"""Rows, columns, the window's ends, and how many places follow; then rows × columns little-endian 16-bit values."""
+PLACE: Final = struct.Struct("<IIII")
+"""Left, top, right, bottom of a place to be read. With places, nothing else is looked for."""
 ANSWER: Final = struct.Struct("<I")
 """Length of the JSON that follows: a list of `Found`, each as a list."""
 
@@ -49,19 +51,20 @@ _LEVELS: Final = (0.3, 0.6, 0.8, 0.93)
 """Probabilities from which a pixel counts as part of a line; a line is as sure as its pixels are on average."""
 _LETTER: Final = 6.0
 """Half the size, in pixels, of what is a letter at one scale; larger ones are found at a smaller scale."""
+_SMOOTH: Final = 1.0
 _HIGHEST: Final = 100
 """Height of a line's kernel at one scale; it is about 0.6 of the letters'."""
 _UNCLIP: Final = 1.7
 """How far a found kernel is widened to its line, as the model was trained (section 3.5 of the paper)."""
 _READ_HEIGHT: Final = 48
 _READ_WIDTH: Final = 320
-_READ_WIDEST: Final = 1920
+_READ_WIDEST: Final = 960
 _LONGEST_READ: Final = 12.0
 """Width over height up to which a sure line is read: a longer one is no marker, and blanked whatever it says."""
 _PLAIN: Final = 0.85
 """Score of lines of text; what scores less is read, to tell text from texture."""
 _MOST_LINES: Final = 400
-_MOST_PIECES: Final = 24
+_MOST_PIECES: Final = 12
 
 
 class Found(NamedTuple):
@@ -137,20 +140,35 @@ def _session(folder: Path, pattern: str, options: Any) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def flattened(values: Plane) -> Grey:
+def flattened(values: Plane, smooth: float = 0.0) -> Grey:
     """Return a picture in which a letter stands out alike on bright, dark and grey ground, however faint.
 
     Each pixel's difference from its surroundings, divided by what differences are usual around it: so one
-    rendering does for every window, for both polarities, and for text outside the header's window. What is larger than letters
-    is not seen at all: shown a whole chest, the model takes it for one enormous sign.
+    rendering does for every window, for both polarities, and for text outside the header's window. What is larger than
+    letters is not seen at all: shown a whole chest, the model takes it for one enormous sign.
     """
-    detail = values - cv2.GaussianBlur(values, (0, 0), _LETTER)
-    usual = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * _LETTER))
+    if smooth:
+        values = _blurred(values, smooth)
+    detail = values - _blurred(values, _LETTER)
+    usual = np.sqrt(_blurred(detail * detail, 2 * _LETTER))
     # A step or two of a 10-bit picture is noise, whatever its surroundings
     usual += max(float(values.max() - values.min()), 1.0) * 0.002
     detail /= usual
     grey: Grey = (np.clip(detail, -3, 3) * 42.3 + 127.5).astype(np.uint8)
     return grey
+
+
+def _blurred(values: Plane, sigma: float) -> Plane:
+    blurred: Any = cv2.GaussianBlur(values, (0, 0), sigma)
+    return blurred  # type: ignore[no-any-return] # its stubs know no element type
+
+
+def _scaled(values: Plane, scale: float) -> Plane:
+    if scale == 1:
+        return values
+    kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    scaled: Any = cv2.resize(values, None, fx=scale, fy=scale, interpolation=kind)
+    return scaled  # type: ignore[no-any-return]
 
 
 def windowed(values: Plane, low: float, high: float) -> Grey:
@@ -163,13 +181,13 @@ def windowed(values: Plane, low: float, high: float) -> Grey:
 def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> list[Found]:
     """Return the lines of text in a picture, those read that are short enough to be a marker."""
     plane = values.astype(np.float32)
+    kernels: list[Found] = []
+    for scale, smooth, turned in _looks(max(values.shape)):
+        grey = flattened(_scaled(plane, scale), smooth)
+        if turned:
+            grey = np.ascontiguousarray(np.rot90(grey))
+        kernels.extend(_lines(models, grey, scale, turned=turned))
     flat = flattened(plane)
-    kernels = list(_lines(models, flat, 1.0))
-    for scale in _scales(max(values.shape)):
-        kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-        kernels.extend(
-            _lines(models, flattened(cv2.resize(plane, None, fx=scale, fy=scale, interpolation=kind)), scale)
-        )
     shown = windowed(plane, low, high)
     lines = joined(kernels)
     sure = [line for line in lines if line.apart and line.score >= _PLAIN][:_MOST_LINES]
@@ -180,11 +198,27 @@ def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> lis
     ]
 
 
-def _scales(longer: int) -> tuple[float, ...]:
-    """Return the scales at which a picture is looked at besides its own."""
+def read(models: Models, values: NDArray[np.uint16], low: int, high: int, places: list[tuple[int, ...]]) -> list[Found]:
+    """Return what is written in places that are known, in their order; none of them is sure to be text."""
+    plane = values.astype(np.float32)
+    flat, shown = flattened(plane), windowed(plane, low, high)
+    lines = [Found(left, top, right, bottom, 0.0, apart=True) for left, top, right, bottom in places[:_MOST_LINES]]
+    return [_read(models, line, flat, shown, _LONGEST_READ) for line in lines]
+
+
+def _looks(longer: int) -> Iterator[tuple[float, float, bool]]:
+    """Yield the ways in which a picture is looked at: its scale, how it is smoothed, and whether it is turned.
+
+    Smoothed for faint letters in noise, and turned for upright lines of them; at a smaller scale for larger letters.
+    """
+    yield 1.0, 0.0, False
+    yield 1.0, _SMOOTH, False
+    yield 1.0, _SMOOTH, True
     if longer < _SMALL:
-        return (2.0,)
-    return tuple(scale for scale in _REDUCED if longer * scale >= _SMALLEST)
+        yield 2.0, 0.0, False
+    for scale in _REDUCED:
+        if longer * scale >= _SMALLEST:
+            yield scale, 0.0, False
 
 
 def _spans(length: int) -> Iterator[tuple[int, int]]:
@@ -196,17 +230,19 @@ def _spans(length: int) -> Iterator[tuple[int, int]]:
         yield start, min(length, start + size)
 
 
-def _lines(models: Models, grey: Grey, scale: float) -> Iterator[Found]:
+def _lines(models: Models, grey: Grey, scale: float, *, turned: bool = False) -> Iterator[Found]:
     """Yield what one rendering shows, in pixels of the picture."""
-    rows, columns = grey.shape
-    likely = np.zeros((rows, columns), np.float32)
-    for top, bottom in _spans(rows):
-        for left, right in _spans(columns):
+    likely = np.zeros(grey.shape, np.float32)
+    for top, bottom in _spans(grey.shape[0]):
+        for left, right in _spans(grey.shape[1]):
             part = grey[top:bottom, left:right]
             if int(part.max()) - int(part.min()) < 3:
                 continue
             view = likely[top:bottom, left:right]
             np.maximum(view, models.probability(part), out=view)
+    if turned:
+        likely = np.ascontiguousarray(np.rot90(likely, -1))
+    rows, columns = len(likely), likely[0].size
     for kernel in _kernels(likely, 0, 0, 0):
         reach = kernel.width * kernel.height * _UNCLIP / (2 * (kernel.width + kernel.height))
         yield Found(
@@ -297,7 +333,8 @@ def _read(models: Models, line: Found, flat: Grey, shown: Grey, longest: float) 
     else:
         turns = (0, 1, 2, 3)
     best = ("", 0.0, 0.0)
-    for rendering in (shown, flat):
+    # A piece is only read to tell text from texture
+    for rendering in (shown, flat) if line.apart else (flat,):
         part = rendering[line.top : line.bottom, line.left : line.right]
         for turn in turns:
             read = models.read(np.ascontiguousarray(np.rot90(part, turn)))
@@ -317,11 +354,13 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     models = Models()
     while True:
         try:
-            rows, columns, low, high = REQUEST.unpack(_exactly(requests, REQUEST.size))
+            rows, columns, low, high, count = REQUEST.unpack(_exactly(requests, REQUEST.size))
+            places = list(PLACE.iter_unpack(_exactly(requests, count * PLACE.size)))
             data = _exactly(requests, rows * columns * 2)
         except EOFError:
             return
-        found = find(models, np.frombuffer(data, "<u2").reshape(rows, columns), low, high)
+        values = np.frombuffer(data, "<u2").reshape(rows, columns)
+        found = read(models, values, low, high, places) if places else find(models, values, low, high)
         body = json.dumps(found).encode()
         answers.write(ANSWER.pack(len(body)) + body)
         answers.flush()

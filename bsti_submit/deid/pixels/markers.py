@@ -26,12 +26,26 @@ POSITIONS: Final = frozenset(
 
 MARKERS: Final = SIDES | PROJECTIONS | POSITIONS
 MOST_WORDS: Final = 4
+LONG: Final = 5
 
 
 def is_marker(text: str) -> bool:
-    """Say whether a text is made of nothing but allowed markers."""
+    """Say whether a text is made of nothing but allowed markers, each once."""
     plain = unicodedata.normalize("NFKC", text).upper().strip()
-    if plain in MARKERS:
-        return True
     words = [word for word in re.split(r"[\s./,()\-]+", plain) if word]
+    if plain in MARKERS or (len(words) == 1 and plain == words[0] and (words := _parted(plain))):
+        return True
     return 0 < len(words) <= MOST_WORDS and all(word in MARKERS for word in words) and len(set(words)) == len(words)
+
+
+def _parted(text: str) -> list[str]:
+    """Return the markers that a text without spaces runs together, as the recogniser reads ``AP ERECT``.
+
+    One of them has to be a long word: PAL and LAP are names.
+    """
+    for long in POSITIONS:
+        if len(long) >= LONG and long in text:
+            before, _, after = text.partition(long)
+            if all(part == "" or part in MARKERS for part in (before, after)):
+                return [part for part in (before, long, after) if part]
+    return []

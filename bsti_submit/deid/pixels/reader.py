@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-_REQUEST: Final = Struct("<IIHH")
+    from bsti_submit.deid.pixels.regions import Region
+
+_REQUEST: Final = Struct("<IIHHI")
+_PLACE: Final = Struct("<IIII")
 _ANSWER: Final = Struct("<I")
 _LONGEST_ANSWER: Final = 1 << 20
 TIME_LIMIT: Final = 120.0
@@ -59,7 +64,7 @@ class Reader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self.read_count = 0
-        """Pictures read."""
+        """Pictures that were searched."""
         self.started = 0
         """How often the process was started."""
 
@@ -74,15 +79,17 @@ class Reader:
         with self._lock:
             self._end()
 
-    def read(self, values: NDArray[np.uint16], window: tuple[int, int]) -> list[Line]:
-        """Return the lines of text in a picture.
+    def read(self, values: NDArray[np.uint16], window: tuple[int, int], places: Sequence[Region] = ()) -> list[Line]:
+        """Return the lines of text in a picture, or what is written in some places of it.
 
         Parameters
         ----------
         values
             Shape (rows, columns); any linear scale of grey.
         window
-            The values that the header's window shows as black and white.
+            The values to show as black and white when it is read.
+        places
+            Each is read, and nothing else is looked for.
 
         Raises
         ------
@@ -90,21 +97,21 @@ class Reader:
             If the process died, twice where it had been running before, or took longer than the time limit.
         """
         with self._lock:
-            self.read_count += 1
+            self.read_count += not places
             fresh = self._process is None or self._process.poll() is not None
             try:
-                return self._ask(values, window)
+                return self._ask(values, window, places)
             except ReaderError:
                 self._end()
                 if fresh:
                     raise
             try:
-                return self._ask(values, window)  # what came before may have worn it out
+                return self._ask(values, window, places)  # what came before may have worn it out
             except ReaderError:
                 self._end()
                 raise
 
-    def _ask(self, values: NDArray[np.uint16], window: tuple[int, int]) -> list[Line]:
+    def _ask(self, values: NDArray[np.uint16], window: tuple[int, int], places: Sequence[Region]) -> list[Line]:
         process = self._running()
         assert process.stdin is not None  # noqa: S101 - both are pipes
         assert process.stdout is not None  # noqa: S101
@@ -114,7 +121,9 @@ class Reader:
         try:
             rows, columns = values.shape
             low, high = (min(max(int(value), 0), 0xFFFF) for value in window)
-            process.stdin.write(_REQUEST.pack(rows, columns, low, high))
+            process.stdin.write(_REQUEST.pack(rows, columns, low, high, len(places)))
+            for place in places:
+                process.stdin.write(_PLACE.pack(place.left, place.top, place.right, place.bottom))
             process.stdin.write(np.ascontiguousarray(values, "<u2").data)
             process.stdin.flush()
             (size,) = _ANSWER.unpack(_exactly(process, _ANSWER.size))

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from bsti_submit.deid.pixels.regions import Region
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from bsti_submit.deid.pixels.reader import Line
-    from bsti_submit.deid.pixels.regions import Region
-
     Values = NDArray[np.int16]
     Mask = NDArray[np.bool_]
+    Ways = NDArray[np.uint8]
 
 _THIN: Final = 7
 """Pixels across a stroke at most, at one scale."""
@@ -30,12 +30,17 @@ _CELL: Final = 32
 """Side of the squares in which strokes are counted; they overlap by half."""
 _ENOUGH: Final = 18
 """Pixels of strokes of one value in a square: a letter of 10 pixels has about 20."""
+_CROSSING: Final = 0.15
+"""Share of them on strokes that run down, and on strokes that run across: a curved gap has but one of them."""
+_ACROSS, _DOWN = 1, 2
 _STRAIGHT: Final = 0.6
 """Share of them in one row or column from which they are a line, not letters."""
 _CONTRAST: Final = 0.02
 """Step at a stroke's edge, as a share of the picture's range."""
 _NOISE: Final = 4.0
 """The same, in multiples of the usual difference between neighbours."""
+_STILL: Final = 10.0
+"""The same in a mean over slices."""
 _CUT_OFF: Final = 12.0
 """The same for strokes of the least value."""
 
@@ -45,24 +50,61 @@ def suspicious(values: NDArray[Any]) -> bool:
     return unexplained(values, ())
 
 
-def unexplained(values: NDArray[Any], known: Iterable[Line | Region]) -> bool:
+def unexplained(values: NDArray[Any], known: Iterable[Region]) -> bool:
     """Say whether there is anything like drawn letters outside of what is known already."""
-    places = list(known)
+    return next(_found(values, known), None) is not None
+
+
+def clusters(values: NDArray[Any], known: Iterable[Region]) -> list[Region]:
+    """Return the places of drawn letters outside of what is known already, each once."""
+    places: list[Region] = []
+    for place in _found(values, known):
+        near = [other for other in places if _near(place, other)]
+        places = [other for other in places if other not in near]
+        for other in near:
+            place = Region(  # noqa: PLW2901 - it grows
+                min(place.left, other.left),
+                min(place.top, other.top),
+                max(place.right, other.right),
+                max(place.bottom, other.bottom),
+            )
+        places.append(place)
+    return places
+
+
+def hard_edged(values: NDArray[Any]) -> bool:
+    """Say whether a mean over slices has thin strokes of any values, close together: faint text, or still bones."""
+    bars = _bars(_narrow(values), _STILL) > 0
+    counts = np.add.reduceat(
+        np.add.reduceat(bars, np.arange(0, bars.shape[0], _CELL), 0, np.int32), np.arange(0, bars.shape[1], _CELL), 1
+    )
+    return bool((counts >= 2 * _ENOUGH).any())
+
+
+def _found(values: NDArray[Any], known: Iterable[Region]) -> Iterator[Region]:
+    known = list(known)
     narrow = _narrow(values)
     for step in _STEPS:
         part = np.ascontiguousarray(narrow[::step, ::step])
         if min(part.shape) < _THIN + 2:
-            return False
+            return
         hits = _strokes(part)
-        for place in places:
-            reach = 2 + (place.bottom - place.top) // 4
+        for place in known:
+            reach = 2 + min(place.width, place.height) // 4
             hits[
                 max(0, place.top - reach) // step : (place.bottom + reach) // step + 1,
                 max(0, place.left - reach) // step : (place.right + reach) // step + 1,
-            ] = False
-        if _clustered(hits, part):
-            return True
-    return False
+            ] = 0
+        for left, top, right, bottom in _clustered(hits, part):
+            yield Region(left * step, top * step, right * step, bottom * step)
+
+
+def _near(one: Region, other: Region) -> bool:
+    reach = max(8, min(one.height, other.height) // 2)
+    return (
+        max(one.left, other.left) - min(one.right, other.right) <= reach
+        and max(one.top, other.top) - min(one.bottom, other.bottom) <= reach
+    )
 
 
 def _narrow(values: NDArray[Any]) -> Values:
@@ -72,8 +114,8 @@ def _narrow(values: NDArray[Any]) -> Values:
     return ((values.astype(np.int32) - least) >> shift).astype(np.int16)
 
 
-def _strokes(values: Values) -> Mask:
-    """Return the pixels that have a neighbour of the same value and lie on a thin bar with hard edges."""
+def _strokes(values: Values) -> Ways:
+    """Return for each pixel on a thin bar that has a neighbour of the same value `_ACROSS`, `_DOWN` or both; 0 for others."""
     flat = np.zeros(values.shape, bool)
     across = values[:, 1:] == values[:, :-1]
     flat[:, 1:] |= across
@@ -81,20 +123,33 @@ def _strokes(values: Values) -> Mask:
     down = values[1:] == values[:-1]
     flat[1:] |= down
     flat[:-1] |= down
-    sample = values[::4]
-    usual = float(np.median(np.abs(np.diff(sample[:, ::2], axis=1)))) if sample.size > 2 else 0.0
-    step = max(_CONTRAST * int(values.max()), _NOISE * usual, 4.0)
+    bars = _bars(values, _NOISE)
+    bars[~flat] = 0
+    return bars
+
+
+def _bars(values: Values, noise: float) -> Ways:
+    """Return for each pixel whether it is on a bar, thin `_ACROSS` or `_DOWN`, that both sides are darker or brighter than."""
+    usual = _usual(values[::4, ::2])
+    step = min(max(_CONTRAST * int(values.max()), noise * usual, 4.0), 0x3FFF)
     # Noise over air is cut off at the least value, which makes grains of one value of it
     needed = np.where(values == 0, np.int16(max(step, min(_CUT_OFF * usual, 0x3FFF))), np.int16(step))
-    bars = np.zeros(values.shape, bool)
-    for axis in (0, 1):
+    bars = np.zeros(values.shape, np.uint8)
+    for axis, sign in ((0, _DOWN), (1, _ACROSS)):
         width = [(0, 0), (0, 0)]
         width[axis] = (_THIN, _THIN)
         padded = np.pad(values, width, mode="edge")
-        bars |= values - _over(_over(padded, np.minimum, axis), np.maximum, axis) >= step
-        bars |= _over(_over(padded, np.maximum, axis), np.minimum, axis) - values >= needed
-    bars &= flat
+        thin = values - _over(_over(padded, np.minimum, axis), np.maximum, axis) >= np.int16(step)
+        thin |= _over(_over(padded, np.maximum, axis), np.minimum, axis) - values >= needed
+        bars |= thin.astype(np.uint8) * np.uint8(sign)
     return bars
+
+
+def _usual(sample: Values) -> float:
+    """Return the median difference between neighbours, without those that padding or the end of the scale makes alike."""
+    differences = np.abs(np.diff(sample, axis=1))
+    differences = differences[(sample[:, 1:] > 0) & (sample[:, :-1] > 0)]
+    return float(np.median(differences)) if differences.size else 0.0
 
 
 def _over(values: Values, extreme: np.ufunc, axis: int) -> Values:
@@ -104,12 +159,13 @@ def _over(values: Values, extreme: np.ufunc, axis: int) -> Values:
     return values
 
 
-def _clustered(hits: Mask, values: NDArray[Any]) -> bool:
-    """Say whether enough strokes of one value are in one square, and are no straight line."""
+def _clustered(hits: Ways, values: Values) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where enough strokes of one value are in one square and are no straight line, as left, top, right, bottom."""
     rows, columns = np.nonzero(hits)
     if len(rows) < _ENOUGH:
-        return False
+        return
     inks = values[rows, columns].astype(np.int64)
+    ways = hits[rows, columns]
     half = _CELL // 2
     for down in (0, half):
         for across in (0, half):
@@ -117,9 +173,26 @@ def _clustered(hits: Mask, values: NDArray[Any]) -> bool:
             _, cells, counts = np.unique((inks << 24) | place, return_inverse=True, return_counts=True)
             for cell in np.flatnonzero(counts >= _ENOUGH):
                 own = cells == cell
-                if _spread(rows[own]) and _spread(columns[own]):
-                    return True
-    return False
+                crossing = all(
+                    np.count_nonzero(ways[own] & way) >= _CROSSING * counts[cell] for way in (_ACROSS, _DOWN)
+                )
+                if crossing and _spread(rows[own]) and _spread(columns[own]):
+                    yield _grown(own, rows, columns, inks)
+
+
+def _grown(
+    own: Mask, rows: NDArray[np.intp], columns: NDArray[np.intp], inks: NDArray[np.int64]
+) -> tuple[int, int, int, int]:
+    """Return the bounds of some strokes and of all of the same ink that are near, since a letter ends at no square."""
+    same = inks == inks[own][0]
+    for _ in range(4):
+        top, bottom = int(rows[own].min()), int(rows[own].max()) + 1
+        left, right = int(columns[own].min()), int(columns[own].max()) + 1
+        near = same & (rows >= top - 6) & (rows < bottom + 6) & (columns >= left - 6) & (columns < right + 6)
+        if near.sum() == own.sum():
+            break
+        own = near
+    return left, top, right, bottom
 
 
 def _spread(places: NDArray[np.intp]) -> bool:
