@@ -253,6 +253,7 @@ def test_values_are_revealed_only_left_of_the_wall():
 
 
 HEAVY = ("pydicom", "numpy", "deid", "httpx", "keyring", "PIL", "cryptography", "starlette", "uvicorn", "jsonschema")
+HEAVY += ("onnxruntime", "cv2", "rapidocr")
 
 
 @pytest.mark.parametrize(

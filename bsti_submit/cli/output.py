@@ -216,7 +216,7 @@ def outcome_lines(reports: Iterable[InstanceReport]) -> list[str]:
 def held_hint(reports: Iterable[InstanceReport]) -> str:
     """Return what a person can do about held instances: look at the pictures, go on without the rest."""
     reasons = {report.reason for report in reports if report.outcome is Outcome.HELD}
-    looked = reasons & {Reason.NOT_LOOKED_AT, Reason.REJECTED_BY_PERSON}
+    looked = reasons & {Reason.NOT_LOOKED_AT, Reason.POSSIBLE_TEXT, Reason.REJECTED_BY_PERSON}
     lines = ["Pictures in doubt are cleared by looking at them: bsti-submit review PATH."] if looked else []
     if reasons - looked:
         lines.append("A case can go on without an image that is held: bsti-submit case PATH --leave-out REF.")

@@ -227,7 +227,8 @@ def _duplicate(report: RowReport, first: int) -> RowReport:
 
 def _advice(error: CaseHeldError) -> str:
     held = {found.reason for found in error.reports if found.outcome is Outcome.HELD}
-    advice = [LOOK] if Reason.NOT_LOOKED_AT in held else []
-    if held - {Reason.NOT_LOOKED_AT}:
+    looked = held & {Reason.NOT_LOOKED_AT, Reason.POSSIBLE_TEXT}
+    advice = [LOOK] if looked else []
+    if held - looked:
         advice.append(AT_A_TERMINAL)
     return " ".join(advice)

@@ -41,6 +41,10 @@ _NOISE: Final = 4.0
 """The same, in multiples of the usual difference between neighbours."""
 _STILL: Final = 10.0
 """The same in a mean over slices."""
+_MANY: Final = 120
+_STRONG: Final = 0.3
+_STRONG_NOISE: Final = 12.0
+"""Pixels, contrast and noise as above for letters of no single value, which have to be more and stronger."""
 _CUT_OFF: Final = 12.0
 """The same for strokes of the least value."""
 
@@ -89,14 +93,28 @@ def _found(values: NDArray[Any], known: Iterable[Region]) -> Iterator[Region]:
         if min(part.shape) < _THIN + 2:
             return
         hits = _strokes(part)
+        shaded = _shaded(part) if step == 1 else np.zeros_like(hits)
         for place in known:
             reach = 2 + min(place.width, place.height) // 4
-            hits[
-                max(0, place.top - reach) // step : (place.bottom + reach) // step + 1,
-                max(0, place.left - reach) // step : (place.right + reach) // step + 1,
-            ] = 0
-        for left, top, right, bottom in _clustered(hits, part):
-            yield Region(left * step, top * step, right * step, bottom * step)
+            here = (
+                slice(max(0, place.top - reach) // step, (place.bottom + reach) // step + 1),
+                slice(max(0, place.left - reach) // step, (place.right + reach) // step + 1),
+            )
+            hits[here] = 0
+            shaded[here] = 0
+        for marks, inks, enough in ((hits, part, _ENOUGH), (shaded, np.zeros_like(part), _MANY)):
+            for left, top, right, bottom in _clustered(marks, inks, enough):
+                yield Region(left * step, top * step, right * step, bottom * step)
+
+
+def _shaded(values: Values) -> Ways:
+    """Return the pixels of bright bars of strong contrast, whatever their value: small letters with smoothed edges.
+
+    Anatomy has dark gaps and grey branches, but little that is thin and as bright as ink.
+    """
+    bars = _bars(values, _STRONG_NOISE, _STRONG)
+    bars[values < int(values.max()) * 3 // 5] = 0
+    return bars
 
 
 def _near(one: Region, other: Region) -> bool:
@@ -128,10 +146,10 @@ def _strokes(values: Values) -> Ways:
     return bars
 
 
-def _bars(values: Values, noise: float) -> Ways:
+def _bars(values: Values, noise: float, contrast: float = _CONTRAST) -> Ways:
     """Return for each pixel whether it is on a bar, thin `_ACROSS` or `_DOWN`, that both sides are darker or brighter than."""
     usual = _usual(values[::4, ::2])
-    step = min(max(_CONTRAST * int(values.max()), noise * usual, 4.0), 0x3FFF)
+    step = min(max(contrast * int(values.max()), noise * usual, 4.0), 0x3FFF)
     # Noise over air is cut off at the least value, which makes grains of one value of it
     needed = np.where(values == 0, np.int16(max(step, min(_CUT_OFF * usual, 0x3FFF))), np.int16(step))
     bars = np.zeros(values.shape, np.uint8)
@@ -159,10 +177,10 @@ def _over(values: Values, extreme: np.ufunc, axis: int) -> Values:
     return values
 
 
-def _clustered(hits: Ways, values: Values) -> Iterator[tuple[int, int, int, int]]:
+def _clustered(hits: Ways, values: Values, enough: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield where enough strokes of one value are in one square and are no straight line, as left, top, right, bottom."""
     rows, columns = np.nonzero(hits)
-    if len(rows) < _ENOUGH:
+    if len(rows) < enough:
         return
     inks = values[rows, columns].astype(np.int64)
     ways = hits[rows, columns]
@@ -171,7 +189,7 @@ def _clustered(hits: Ways, values: Values) -> Iterator[tuple[int, int, int, int]
         for across in (0, half):
             place = ((rows + down) // _CELL << 12) | ((columns + across) // _CELL)
             _, cells, counts = np.unique((inks << 24) | place, return_inverse=True, return_counts=True)
-            for cell in np.flatnonzero(counts >= _ENOUGH):
+            for cell in np.flatnonzero(counts >= enough):
                 own = cells == cell
                 crossing = all(
                     np.count_nonzero(ways[own] & way) >= _CROSSING * counts[cell] for way in (_ACROSS, _DOWN)
