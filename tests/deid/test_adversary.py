@@ -16,7 +16,10 @@ import numpy as np
 import pydicom
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.certify.forms import Forms
@@ -28,7 +31,7 @@ from bsti_submit.deid.words import KnownWords
 from bsti_submit.model import Certified, InstanceRef, Reason
 from bsti_submit.phi import Identified
 from bsti_submit.sample.probes import make_probes
-from tests.deid.hostile import KEPT, Hostile, hostile
+from tests.deid.hostile import KEPT, Hostile, file_in, hostile
 from tests.deid.slices import ct_dataset, ct_slice, written
 from tests.deid.test_engine import file_of, mutants
 
@@ -284,3 +287,38 @@ def test_the_gate_tells_a_wide_name_in_numbers_by_itself(vr, size, encoding):
     text = "Zqplantor\\xxxxxx".encode(encoding)
     assert Forms._wrong_syntax(0x00081161, vr, text)
     assert not Forms._wrong_syntax(0x00081161, vr, bytes(range(1, 9)) * size)
+
+
+# --- what engine and gate read differently ---
+
+
+def _with(tag, vr, raw, syntax=ExplicitVRLittleEndian):
+    """Return a slice with one element of whatever VR and bytes."""
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.PatientName = "Person^Some"
+    little = syntax != ExplicitVRBigEndian
+    raw += b" " * (-len(raw) % 8)
+    dataset._dict[Tag(tag)] = RawDataElement(Tag(tag), vr, len(raw), raw, 0, syntax == ImplicitVRLittleEndian, little)
+    return file_in(dataset, syntax)
+
+
+@pytest.mark.parametrize("vr", ["OW", "OF", "OD", "UL", "FD", "US"])
+def test_a_name_among_big_endian_words_is_read_as_it_stands(vr):
+    """The gate does not turn its bytes either, and looks for ``chest``, the patient's own name."""
+    data = _with(0x00101001, vr, b"CT Zqplantor chest", ExplicitVRBigEndian)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert "hest" not in str(pydicom.dcmread(io.BytesIO(file_of(staged))).StudyDescription)
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [(b"CT", "CT"), (b"\\CT", "CT"), (b"CT\\CT ", "CT"), (b"Zqplantor\\CT", "CT"), (b"M3D", "M3D")]
+    + [(each, "REMOVED") for each in (b"X", b"CT\\MR", b"Zqplantor\\x")],
+)
+def test_a_modality_is_the_one_that_is_stated(stated, written):
+    data = _with(0x00080060, "CS", stated)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == staged.modality or written == "REMOVED"
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == written
