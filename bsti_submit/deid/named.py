@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from bsti_submit.deid.words import KnownWords
 
 
+_EXPONENT: Final = re.compile(r"[0-9]+\.?[0-9]*[eE][+-]?[0-9]{1,2}(?![0-9])")
+
+
+def _plain(number: str) -> str:
+    """Return a decimal number with an exponent as a whole number, "" if it is none."""
+    value = float(number)
+    return f"{value:.0f}" if value.is_integer() else ""
+
+
 class Named:
     """Whether coded and numeric values hold a word by which somebody in the source is known, asked once a value."""
 
@@ -39,9 +48,12 @@ class Named:
         if answer is None:
             if len(self._answers) > 8192:
                 self._answers.clear()
-            tokens = re.findall(r"[A-Za-z0-9]+", value.decode("ascii", "replace"))
+            text = value.decode("ascii", "replace")
+            tokens = re.findall(r"[A-Za-z0-9]+", text)
             if vr in {"DS", "IS", "TM"}:
-                tokens = [token for token in tokens if len(token) > self.LONGEST_HARMLESS]
+                # Also written over several values, or with a point in it: 943\\476\\5919, 195012.24.
+                tokens += ["".join(tokens), *map(_plain, _EXPONENT.findall(text))]
+                tokens = [each for each in tokens if len(each) > self.LONGEST_HARMLESS]
             if vr == "CS":
                 # That it is a CT tells nothing of a patient called Ct.
                 tokens = [t for t in tokens if len(t) > self.LONGEST_CODE or t.casefold() not in defined_terms()]

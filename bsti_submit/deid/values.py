@@ -31,6 +31,8 @@ _LOOK_UP_TABLES: Final = frozenset((0x00283006, 0x00281201, 0x00281202, 0x002812
     (0x00281221, 0x00281222, 0x00281223)
 )
 """The only bulk data that a picture needs besides its pixels: tables of grey values and colours."""
+_EQUIPMENT: Final = frozenset((0x00080070, 0x00081090, 0x00181020, 0x00181400, 0x00181401, 0x0018702B))
+"""Makers, models and versions of software, in which 5.1.1.0 is no network address."""
 _NUMBERS: Final = {"AT": "<L", "FD": "<d", "FL": "<f", "SL": "<l", "SS": "<h", "SV": "<q"} | {
     "UL": "<L",
     "US": "<H",
@@ -105,7 +107,7 @@ class Values:
         if action is Action.SHIFT_DATE:
             return self._dates(rule, tag, vr, text)
         self._counts["cleaned"] += 1
-        cleaned = "\\".join(self._clean(part, vr, rule.value) for part in _parts(text, vr)).rstrip("\\")
+        cleaned = self._cleaned(text, tag, vr, rule.value)
         return encode(tag, vr, self._encoded(cleaned)) if cleaned else self._filled(rule, tag, vr, text)
 
     def _coded(
@@ -226,14 +228,31 @@ class Values:
             return self._filled(rule, tag, vr, text)
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
-    def _clean(self, text: str, vr: str, kind: str) -> str:
+    def _cleaned(self, text: str, tag: int, vr: str, kind: str) -> str:
+        """Return what may stay of a text of one value or several.
+
+        A number or a name can be written over several values, which say nothing each: what would not stay if they
+        were one goes, and with it their places.
+        """
+        equipment = tag in _EQUIPMENT
+        cleaned = "\\".join(self._clean(part, vr, kind, equipment) for part in _parts(text, vr)).rstrip("\\")
+        if "\\" not in cleaned or kind == "code":
+            return cleaned
+        apart = text.replace("\\", " ")
+        together = self._profile.descriptors.clean(apart, self._named.known, equipment=equipment)
+        kept = self._profile.descriptors.clean(cleaned.replace("\\", " "), self._named.known, equipment=equipment)
+        if kept.split() == cleaned.replace("\\", " ").split() and len(together.split()) >= len(kept.split()):
+            return cleaned
+        return self._clean(apart, vr, kind, equipment)
+
+    def _clean(self, text: str, vr: str, kind: str, equipment: bool) -> str:
         if kind == "code" and is_public_code(text.strip()) and not self._named.somebody(text.strip().encode(), "SH"):
             return text.strip()
-        cleaned = self._profile.descriptors.clean(text, self._named.known)
+        cleaned = self._profile.descriptors.clean(text, self._named.known, equipment=equipment)
         longest = _LONGEST_TEXT.get(vr)
         while longest is not None and len(cleaned) > longest:
             # Half a word is no word of the vocabulary, and without its end the rest may be none either.
-            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known)
+            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known, equipment=equipment)
         return cleaned
 
     def _encoded(self, text: str) -> bytes:

@@ -322,3 +322,58 @@ def test_a_modality_is_the_one_that_is_stated(stated, written):
     assert isinstance(judged(data, staged), Certified)
     assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == staged.modality or written == "REMOVED"
     assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == written
+
+
+# --- what is written over several values ---
+
+
+@pytest.mark.parametrize("keyword", ["StudyDescription", "SoftwareVersions", "ConvolutionKernel", "ImageComments"])
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("943\\476\\5919", None),
+        ("24\\12\\1950", None),
+        ("1\\2\\3\\4", None),
+        ("07MW18.4\\16HW14.6", "07MW18.4\\16HW14.6"),
+        ("Br40d\\3", "Br40d\\3"),
+        ("Zqplant\\CT chest", "CT chest"),
+    ],
+)
+def test_text_of_several_values_is_judged_as_one(keyword, text, left):
+    data = _with(pydicom.datadict.tag_for_keyword(keyword), "LO", text.encode())
+    for known in (True, False):
+        staged = staged_of(data, known=known)
+        assert isinstance(judged(data, staged), Certified)
+        element = pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword]
+        written = "" if element.is_empty else "\\".join([element.value] if element.VM == 1 else element.value)
+        assert written.strip("\\") == (left or "")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("WindowCenter", ["943", "476", "5919"]),
+        ("InstanceNumber", "24"),
+        ("WindowCenter", ["24", "12", "1950"]),
+        ("SliceLocation", "1950.1224"),
+        ("SliceLocation", "1.9501224e7"),
+        ("SliceLocation", "1.5e-3"),
+        ("AcquisitionTime", "195012.24"),
+        ("AcquisitionTime", "101112.24"),
+    ],
+)
+def test_numbers_of_several_values_are_judged_as_one(keyword, value):
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.OtherPatientIDs = "9434765919"
+    setattr(dataset, keyword, value)
+    data = written(dataset)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    kept = value in ("24", "1.5e-3", "101112.24")
+    assert pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword].is_empty is not kept
+
+
+@pytest.mark.parametrize("keyword", ["StudyDescription", "SoftwareVersions", "AlgorithmVersion", "ImageComments"])
+def test_a_version_of_four_numbers_is_no_false_hold(keyword):
+    data = _with(pydicom.datadict.tag_for_keyword(keyword), "LO", b"5.1.1.0")
+    assert isinstance(judged(data, staged_of(data)), Certified)
