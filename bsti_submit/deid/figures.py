@@ -16,10 +16,12 @@ _LONGEST_RUN: Final = 5
 """Digits of three whole numbers in a row that may stay; four numbers may not, however short."""
 _MONTHS: Final = 12
 _DAYS: Final = 31
-_YEAR: Final = re.compile(r"(?:19|20)\d\d")
+_YEAR: Final = re.compile(r"19\d\d|20[0-4]\d")
 _LONGEST_DAY: Final = 3
 """Digits of a day, of a month or of a day of the year."""
 _DAY_AND_MONTH: Final = 2
+_MOST_WORDS: Final = 2
+"""Words between the day and the year: a month, and whatever a language puts before it."""
 
 
 def drop_numbers(text: str, tokens: list[Token]) -> None:
@@ -52,16 +54,19 @@ def _drop(tokens: Sequence[Token]) -> None:
 
 
 def _drop_nearest(tokens: Iterable[Token]) -> None:
-    """Drop the day and the month that stand first, or first behind dropped words."""
-    found = 0
+    """Drop the day and the month that stand first, or first behind a few dropped words."""
+    words = numbers = 0
     for token in tokens:
         if token.verdict is Verdict.DROP:
+            words += 1
+            if words > _MOST_WORDS or any(map(str.isdigit, token.text)):
+                return
             continue
         if token.verdict is not Verdict.NUMBER or not token.text.isdigit() or len(token.text) > _LONGEST_DAY:
             return
         token.verdict = Verdict.DROP
-        found += 1
-        if found == _DAY_AND_MONTH:
+        numbers += 1
+        if numbers == _DAY_AND_MONTH:
             return
 
 

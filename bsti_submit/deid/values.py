@@ -15,6 +15,7 @@ from bsti_submit.deid.numeric import is_identifying, is_text, is_text_in_table, 
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
+from bsti_submit.deid.tokens import tokenise
 from bsti_submit.deid.vrs import BULK, PLAIN_TEXT, has_form
 from bsti_submit.model import DUMMIES
 
@@ -239,9 +240,7 @@ class Values:
         if "\\" not in cleaned or kind == "code":
             return cleaned
         apart = text.replace("\\", " ")
-        together = self._profile.descriptors.clean(apart, self._named.known, equipment=equipment)
-        kept = self._profile.descriptors.clean(cleaned.replace("\\", " "), self._named.known, equipment=equipment)
-        if kept.split() == cleaned.replace("\\", " ").split() and len(together.split()) >= len(kept.split()):
+        if _words(self._clean(apart, "UT", kind, equipment)) == _words(cleaned):
             return cleaned
         return self._clean(apart, vr, kind, equipment)
 
@@ -309,6 +308,10 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
 def _cut(text: str, longest: int) -> str:
     """Return the whole words of a text that fit into a length."""
     return "".join(re.findall(r"[^\s_]+|[\s_]+", text[: longest + 1])[:-1]).rstrip(" _")
+
+
+def _words(text: str) -> list[str]:
+    return [token.text for token in tokenise(text)]
 
 
 def _width(vr: str) -> int:

@@ -555,6 +555,9 @@ def test_numbers_far_from_a_year_stay():
     assert DESCRIPTORS.clean("CT 3 chest 2020", NOBODY) == "CT 3 chest"
     assert DESCRIPTORS.clean("Lung 1.5 B60f 2020", NOBODY) == "Lung 1.5 B60f"
     assert DESCRIPTORS.clean("MIP 10/2", NOBODY) == "MIP 10/2"
+    assert DESCRIPTORS.clean("JPEG lossy 2097:1", NOBODY) == "JPEG lossy 1"
+    assert DESCRIPTORS.clean("CT 3 Zqplant Zqplant Zqplant 2020", NOBODY) == "CT 3"
+    assert DESCRIPTORS.clean("Ultrasound__[2010/06/14]_16:45", NOBODY) == "Ultrasound_16:45"
 
 
 def test_a_version_of_four_numbers_stays_where_equipment_is_told_of():
