@@ -186,13 +186,17 @@ class Values:
                 return self._filled(rule, tag, vr, "malformed")
         if self._named.somebody(bare, vr):
             self._counts["removed"] += 1
-            parts = bare.split(b"\\") if vr == "CS" else []
-            bare = b"\\".join(b"" if self._named.somebody(part, vr) else part for part in parts)
+            bare = self._unnamed(bare) if vr == "CS" else b""
             if not bare.strip(b"\\ "):
                 return self._filled(rule, tag, vr, "named")
         if raw is not None and stated == vr and not len(whole) & 1 and whole.rstrip(b" ") == bare:
             return raw
         return encode(tag, vr, bare)
+
+    def _unnamed(self, value: bytes) -> bytes:
+        """Return a coded string without the values that name somebody, and none if the others do so together."""
+        left = b"\\".join(b"" if self._named.somebody(part, "CS") else part for part in value.split(b"\\"))
+        return b"" if self._named.somebody(left, "CS") else left
 
     def _is_no_number(self, tag: int, vr: str, value: memoryview) -> bool:
         if len(value) < _SHORTEST_TEXT:

@@ -377,3 +377,36 @@ def test_numbers_of_several_values_are_judged_as_one(keyword, value):
 def test_a_version_of_four_numbers_is_no_false_hold(keyword):
     data = _with(pydicom.datadict.tag_for_keyword(keyword), "LO", b"5.1.1.0")
     assert isinstance(judged(data, staged_of(data)), Certified)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ORIGINAL\\PRIMARY\\943\\476\\591\\9",
+        "QU\\IL\\LF\\EA\\TH\\ER",
+        "S\\M\\Y\\T\\H\\E",
+        "24\\12\\19\\50",
+        "943 476 591 9",
+    ],
+)
+@pytest.mark.parametrize("keyword", ["ImageType", "ScanOptions"])
+def test_what_coded_values_spell_together_goes(keyword, value):
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.PatientName, dataset.OtherPatientIDs, dataset.ReferringPhysicianName = (
+        "Quillfeather",
+        "9434765919",
+        "Smythe",
+    )
+    setattr(dataset, keyword, value.split("\\"))
+    data = written(dataset)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword].is_empty or keyword == "ImageType"
+
+
+def test_coded_values_that_spell_nothing_stay():
+    value = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI", "Q", "1"]
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.ImageType = value
+    staged = staged_of(written(dataset))
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).ImageType == value
