@@ -9,13 +9,12 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final
 
-from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
 from bsti_submit.deid.numeric import is_identifying, is_text, is_text_in_table, most_values, whole_numbers
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
-from bsti_submit.deid.tokens import tokenise
+from bsti_submit.deid.texts import Texts
 from bsti_submit.deid.vrs import BULK, PLAIN_TEXT, has_form
 from bsti_submit.model import DUMMIES
 
@@ -32,8 +31,6 @@ _LOOK_UP_TABLES: Final = frozenset((0x00283006, 0x00281201, 0x00281202, 0x002812
     (0x00281221, 0x00281222, 0x00281223)
 )
 """The only bulk data that a picture needs besides its pixels: tables of grey values and colours."""
-_EQUIPMENT: Final = frozenset((0x00080070, 0x00081090, 0x00181020, 0x00181400, 0x00181401, 0x0018702B))
-"""Makers, models and versions of software, in which 5.1.1.0 is no network address."""
 _NUMBERS: Final = {"AT": "<L", "FD": "<d", "FL": "<f", "SL": "<l", "SS": "<h", "SV": "<q"} | {
     "UL": "<L",
     "US": "<H",
@@ -43,7 +40,6 @@ _TABLES: Final = frozenset(("OB", "OW", "SS", "US"))
 _NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _LONGEST_NUMBER: Final = 40
 _SHORTEST_TEXT: Final = 3
-_LONGEST_TEXT: Final = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}
 
 
 class Values:
@@ -53,7 +49,8 @@ class Values:
     """
 
     def __init__(self, profile: Profile, scope: PatientScope, named: Named, counts: Counter[str]) -> None:
-        self._profile = profile
+        self._texts = Texts(profile.descriptors, named)
+        self._coded_terms = profile.coded_terms
         self._scope = scope
         self._named = named
         self._counts = counts
@@ -108,7 +105,7 @@ class Values:
         if action is Action.SHIFT_DATE:
             return self._dates(rule, tag, vr, text)
         self._counts["cleaned"] += 1
-        cleaned = self._cleaned(text, tag, vr, rule.value)
+        cleaned = self._texts.cleaned(text, tag, vr, rule.value)
         return encode(tag, vr, self._encoded(cleaned)) if cleaned else self._filled(rule, tag, vr, text)
 
     def _coded(
@@ -121,7 +118,7 @@ class Values:
         characters: Characters,
     ) -> Buffer | None:
         text = bytes(value).strip(b" \0").decode("ascii", "replace").upper()
-        known = self._profile.coded_terms.cleaned(text)
+        known = self._coded_terms.cleaned(text)
         if known != text:
             self._counts["cleaned"] += 1
             value, raw = memoryview(known.encode("ascii")), None
@@ -233,31 +230,6 @@ class Values:
             return self._filled(rule, tag, vr, text)
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
 
-    def _cleaned(self, text: str, tag: int, vr: str, kind: str) -> str:
-        """Return what may stay of a text of one value or several.
-
-        A number or a name can be written over several values, which say nothing each: what would not stay if they
-        were one goes, and with it their places.
-        """
-        equipment = tag in _EQUIPMENT
-        cleaned = "\\".join(self._clean(part, vr, kind, equipment) for part in _parts(text, vr)).rstrip("\\")
-        if "\\" not in cleaned or kind == "code":
-            return cleaned
-        apart = text.replace("\\", " ")
-        if _words(self._clean(apart, "UT", kind, equipment)) == _words(cleaned):
-            return cleaned
-        return self._clean(apart, vr, kind, equipment)
-
-    def _clean(self, text: str, vr: str, kind: str, equipment: bool) -> str:
-        if kind == "code" and is_public_code(text.strip()) and not self._named.somebody(text.strip().encode(), "SH"):
-            return text.strip()
-        cleaned = self._profile.descriptors.clean(text, self._named.known, equipment=equipment)
-        longest = _LONGEST_TEXT.get(vr)
-        while longest is not None and len(cleaned) > longest:
-            # Half a word is no word of the vocabulary, and without its end the rest may be none either.
-            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known, equipment=equipment)
-        return cleaned
-
     def _encoded(self, text: str) -> bytes:
         if text.isascii():
             return text.encode("ascii")
@@ -309,21 +281,8 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
     return vr not in _NUMBERS and stated not in _NUMBERS and stated not in BULK
 
 
-def _cut(text: str, longest: int) -> str:
-    """Return the whole words of a text that fit into a length."""
-    return "".join(re.findall(r"[^\s_]+|[\s_]+", text[: longest + 1])[:-1]).rstrip(" _")
-
-
-def _words(text: str) -> list[str]:
-    return [token.text for token in tokenise(text)]
-
-
 def _width(vr: str) -> int:
     return struct.calcsize(_NUMBERS[vr]) if vr in _NUMBERS else 2
-
-
-def _parts(text: str, vr: str) -> list[str]:
-    return [text] if vr in {"LT", "ST", "UT"} else text.split("\\")
 
 
 def _bare(text: str) -> str:
