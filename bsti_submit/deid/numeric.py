@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
 _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
-_WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
+_WIDE: Final = re.compile(rb"(?:[\x20-\x7e]\0){4,}[\0 ]*|(?:\0[\x20-\x7e]){4,}[\0 ]*")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
 """UTF-16. A word of it is told whatever stands around it, but among 16-bit numbers only where nothing else does: small
 ones look like letters, digits and signs."""

@@ -72,6 +72,13 @@ def test_a_name_of_any_alphabet_in_numbers_is_told(text, encoding, vr):
 
 
 @pytest.mark.parametrize("vr", ["US", "SS"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["Hargreaves\\x", "[Hargreaves]", "Hargreaves@1", "Hargreaves; Mary"])
+def test_a_wide_name_in_narrow_numbers_is_told_among_any_signs(text, encoding, vr):
+    assert is_text(vr, text.encode(encoding) + b"    ")
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
 def test_a_short_name_in_three_words_is_told(vr):
     assert is_text(vr, b"JONES ")
     assert not is_text(vr, struct.pack("<3H", 256, 0, 16))
