@@ -18,10 +18,10 @@ from stdnum.gb import nhs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
+_TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]++[\0 ]*+")
 _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
-_WIDE: Final = re.compile(rb"(?:[\x20-\x7e]\0){4,}[\0 ]*|(?:\0[\x20-\x7e]){4,}[\0 ]*")
+_WIDE: Final = re.compile(rb"(?:[\x20-\x7e]\0){4,}+[\0 ]*+|(?:\0[\x20-\x7e]){4,}+[\0 ]*+")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
 """UTF-16. A word of it is told whatever stands around it, but among 16-bit numbers only where nothing else does: small
 ones look like letters, digits and signs."""
@@ -32,7 +32,7 @@ _RUN_IN_TABLE: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11,}")
 _WIDE_RUN_IN_TABLE: Final = re.compile(rb"(?:[A-Za-z]\0){6,}")
 _STEP_OF_BYTES, _STEP_OF_WORDS = 8, 1024
 """The widest steps between the neighbours of a table of grey values or colours that has room for letters."""
-_WHOLE_TEXT: Final = re.compile(rb"[\t\n\r\x1b\x20-\x7e\x80-\xfe]+[\0 ]*")
+_WHOLE_TEXT: Final = re.compile(rb"[\t\n\r\x1b\x20-\x7e\x80-\xfe]++[\0 ]*+")
 """Letters of any character set. In whole numbers of several bytes a small one has a byte that is none of these."""
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
