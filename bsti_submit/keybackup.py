@@ -7,6 +7,7 @@ import binascii
 import json
 import os
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
 SHORTEST_PASSPHRASE = 12
 _COST = {"n": 1 << 17, "r": 8, "p": 1}
 _SCHEMA = "site-key-backup/1.0"
+
+
+def find_place(path: Path) -> None:
+    """Make sure that a backup can go there, before anybody types a passphrase.
+
+    Raises
+    ------
+    InputError
+        If the file exists, or its folder does not or cannot be written to.
+    """
+    if os.path.lexists(path) or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _no_place()
+
+
+def _no_place() -> InputError:
+    return InputError("The backup cannot be written there, or a file of that name exists.")
 
 
 def write(path: Path, key: Secret, passphrase: Secret) -> None:
@@ -51,32 +68,55 @@ def write(path: Path, key: Secret, passphrase: Secret) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError:
-        raise InputError("The backup cannot be written there, or a file of that name exists.") from None
+        raise _no_place() from None
 
 
-def read(path: Path, passphrase: Secret) -> bytes:
-    """Return the key of a backup.
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup as it was read, still sealed."""
+
+    salt: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
+
+    def opened(self, passphrase: Secret) -> bytes:
+        """Return the key.
+
+        Raises
+        ------
+        InputError
+            If the passphrase is another, or the backup was changed.
+        """
+        try:
+            key = AESGCM(_derive(passphrase, self.salt)).decrypt(self.nonce, self.sealed, _SCHEMA.encode())
+        except (InvalidTag, ValueError):
+            raise InputError("The passphrase is not the one of this backup, or the file was changed.") from None
+        if len(key) != KEY_BYTES:
+            raise _no_backup()
+        return key
+
+
+def read(path: Path) -> Backup:
+    """Read a backup, for which nobody need have typed a passphrase yet.
 
     Raises
     ------
     InputError
-        If it is not a backup, was changed, or the passphrase is another.
+        If there is no such file, or it is not a backup.
     """
     try:
         document = json.loads(path.read_text("ascii"))
         if document["schema"] != _SCHEMA or document["kdf"]["n"] != _COST["n"]:
             raise ValueError  # noqa: TRY301 - as any other flaw of the file
-        salt, nonce = _raw(document["kdf"]["salt"]), _raw(document["cipher"]["nonce"])
-        sealed = _raw(document["key"])
+        return Backup(_raw(document["kdf"]["salt"]), _raw(document["cipher"]["nonce"]), _raw(document["key"]))
+    except FileNotFoundError:
+        raise InputError("There is no such backup file.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise InputError("That file is not a backup of a site key.") from None
-    try:
-        key = AESGCM(_derive(passphrase, salt)).decrypt(nonce, sealed, _SCHEMA.encode())
-    except (InvalidTag, ValueError):
-        raise InputError("The passphrase is not the one of this backup, or the file was changed.") from None
-    if len(key) != KEY_BYTES:
-        raise InputError("That file is not a backup of a site key.")
-    return key
+        raise _no_backup() from None
+
+
+def _no_backup() -> InputError:
+    return InputError("That file is not a backup of a site key.")
 
 
 def _derive(passphrase: Secret, salt: bytes) -> bytes:

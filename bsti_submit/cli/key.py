@@ -54,6 +54,7 @@ def export_key(
     key = wiring.site_key(load_settings(), person=False)
     if not key.kept:
         raise InputError("There is no site key to back up yet.", hint="Type: bsti-submit setup")
+    keybackup.find_place(file)
     phrase = wiring.ask_secret("Passphrase for the backup: ")
     if wiring.ask_secret("The same again: ").text() != phrase.text():
         raise InputError("The two passphrases differ. Nothing was written.")
@@ -82,6 +83,7 @@ def import_key(
             "This machine has a site key already; it is not replaced.",
             hint="Two keys on one site would give a patient two pseudonyms. Ask whoever set this machine up.",
         )
-    key = keybackup.read(file, wiring.ask_secret("Passphrase of the backup: "))
+    backup = keybackup.read(file)
+    key = backup.opened(wiring.ask_secret("Passphrase of the backup: "))
     found = keep_site_key(settings.home, key)
     say(f"The site key is in place, kept in {found.source}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bsti_submit.deid.figures import drop_numbers
 from bsti_submit.deid.tokens import (
     Token,
     Verdict,
@@ -34,13 +35,11 @@ _PASSES: Final = 8
 _WINDOW: Final = 12
 """Tokens in a row that are looked up as one of the patient's own words too: ``943 476 5919``, ``S M I T H``."""
 _SHORTEST_JOINED: Final = 4
-_LONGEST_RUN: Final = 5
-"""Digits of three whole numbers in a row that may stay; four numbers may not, however short."""
+_SHORTEST_ACCENTED: Final = 2
+"""Letters of a word that is never one of the vocabulary if it has an accent."""
 _MOST_NUMBERS: Final = 2
 _LONGEST_COMPOUND: Final = 5
 """Numbers run together with words, and all their digits: LUNG1.25mm, Thorax100kV."""
-_MONTHS: Final = 12
-_DAYS: Final = 31
 
 _SOFT: Final = frozenset({Kind.EMAIL, Kind.HOSPITAL_NUMBER, Kind.PLACE, Kind.UK_PHONE, Kind.GMC, Kind.LONG_NUMBER})
 """Finds in which an allowed word without digits may stay: "CT 1234567", "tel", "chest hospital"."""
@@ -116,9 +115,9 @@ class Descriptors:
         self._hospital_pattern = hospital_pattern
         # One patient's texts are never looked up for another: it depends on whose words are known.
         # The object itself is held, since its id could be given again.
-        self._cache: list[tuple[Known, dict[str, str]]] = []
+        self._cache: list[tuple[Known, dict[tuple[str, bool], str]]] = []
 
-    def clean(self, text: str, known: Known) -> str:
+    def clean(self, text: str, known: Known, *, equipment: bool = False) -> str:
         """Return what may stay of a text: allowed words in their order, with the separators between them.
 
         What it returns is returned unchanged when it is cleaned again.
@@ -129,20 +128,22 @@ class Descriptors:
             One value, decoded.
         known
             The patient's own words; the object must not change between calls.
+        equipment
+            Whether it tells of devices and software: a version of four numbers may stay then.
         """
         texts = self._texts_of(known)
-        cleaned = texts.get(text)
+        cleaned = texts.get((text, equipment))
         if cleaned is None:
             if len(texts) > _CACHED_TEXTS:
                 texts.clear()
-            cleaned = texts[text] = self._settled(text[:LONGEST_TEXT], known)
+            cleaned = texts[text, equipment] = self._settled(text[:LONGEST_TEXT], known, equipment=equipment)
         return cleaned
 
     def allows(self, word: str) -> bool:
         """Whether a word is in the vocabulary, case and accents aside."""
         return plain(word) in self._words or plain(word) in self._names
 
-    def _texts_of(self, known: Known) -> dict[str, str]:
+    def _texts_of(self, known: Known) -> dict[tuple[str, bool], str]:
         for owner, texts in self._cache:
             if owner is known:
                 return texts
@@ -150,26 +151,26 @@ class Descriptors:
         self._cache = [(known, texts), *self._cache[: _CACHED_PATIENTS - 1]]
         return texts
 
-    def _settled(self, text: str, known: Known) -> str:
+    def _settled(self, text: str, known: Known, *, equipment: bool) -> str:
         for _ in range(_PASSES):
-            cleaned = self._once(unicodedata.normalize("NFC", text), known)
+            cleaned = self._once(unicodedata.normalize("NFC", text), known, equipment=equipment)
             if cleaned == text:
                 return cleaned
             text = cleaned
         return ""  # dropping words must come to an end; if it does not, something is odd about the text
 
-    def _once(self, text: str, known: Known) -> str:
+    def _once(self, text: str, known: Known, *, equipment: bool) -> str:
         tokens = tokenise(text)
         if not tokens:
             return ""
         self._drop_own_words(tokens, known)
-        self._drop_identifiers(text, tokens)
-        if len(tokens) == 1 and len(tokens[0].plain) == 1 and tokens[0].verdict is Verdict.OPEN:
+        self._drop_identifiers(text, tokens, equipment=equipment)
+        if len(tokens) == 1 and _is_one_letter(tokens[0]) and tokens[0].verdict is Verdict.OPEN:
             return tokens[0].text  # a kernel of one letter, or a number: it tells nothing
         for index, token in enumerate(tokens):
             if token.verdict is Verdict.OPEN:
                 token.verdict = self._judge(tokens, index, known)
-        _drop_numbers(tokens)
+        drop_numbers(text, tokens)
         _drop_names(tokens)
         return joined(text, tokens)
 
@@ -189,7 +190,7 @@ class Descriptors:
                     for part in tokens[index : index + width + 1]:
                         part.verdict = Verdict.DROP
 
-    def _drop_identifiers(self, text: str, tokens: list[Token]) -> None:
+    def _drop_identifiers(self, text: str, tokens: list[Token], *, equipment: bool) -> None:
         hits = find_identifiers(
             text,
             strength=Strength.DESCRIPTOR,
@@ -198,7 +199,8 @@ class Descriptors:
         )
         for hit in hits:
             inside = [token for token in tokens if token.start < hit.end and token.end > hit.start]
-            if hit.kind in {Kind.IP_ADDRESS, Kind.LONG_NUMBER} and len(inside) == 1 and is_long_version(inside[0].text):
+            version = equipment and len(inside) == 1 and is_long_version(inside[0].text)
+            if version and hit.kind in {Kind.IP_ADDRESS, Kind.LONG_NUMBER}:
                 inside[0].verdict = Verdict.TECHNICAL
                 continue
             for number, token in enumerate(inside):
@@ -215,6 +217,8 @@ class Descriptors:
         after = tokens[index + 1].plain if index + 1 < len(tokens) else ""
         if (token.plain, after) in self._pairs or (before, token.plain) in self._pairs:
             return Verdict.WORD
+        if not token.text.isascii() and len(token.plain) <= _SHORTEST_ACCENTED and token.plain.isalpha():
+            return Verdict.DROP  # Chinese bytes read as Latin-1 are such words: Íõ is no "io"
         if token.plain in self._names:
             return Verdict.NAME
         if token.plain == "x" and before[-1:].isdigit() and after[:1].isdigit():
@@ -257,33 +261,9 @@ class Descriptors:
         return len(word) > 1 and word in self._words
 
 
-def _drop_numbers(tokens: list[Token]) -> None:
-    """Drop whole numbers in a row that could be a date, a telephone number or the parts of an id."""
-    run: list[Token] = []
-    for token in [*tokens, None]:
-        if token is not None and token.verdict is Verdict.NUMBER and token.text.isdigit():
-            run.append(token)
-            continue
-        digits = [one.text for one in run]
-        if len(digits) > 3 or (len(digits) > 2 and sum(map(len, digits)) > _LONGEST_RUN) or _is_day(digits):
-            for one in run:
-                one.verdict = Verdict.DROP
-        run = []
-
-
-def _is_day(digits: list[str]) -> bool:
-    """Tell "14/09" and "12 03 47"; "1/2" and "10 x 2" are no days."""
-    if any(len(one) > 2 for one in digits):
-        return False
-    match digits:
-        case [first, second] if len(first) == 2 and second.startswith("0"):
-            pass
-        case [first, second, year] if len(year) == 2:
-            pass
-        case _:
-            return False
-    low, high = sorted((int(first), int(second)))
-    return 1 <= low <= _MONTHS and high <= _DAYS
+def _is_one_letter(token: Token) -> bool:
+    """Whether it is one letter of an alphabet; a Chinese name may be one sign."""
+    return len(token.plain) == 1 and token.plain.isascii()
 
 
 def _drop_names(tokens: list[Token]) -> None:

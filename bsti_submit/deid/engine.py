@@ -30,7 +30,7 @@ from bsti_submit.deid.staged import (
 from bsti_submit.deid.values import Values, can_be_read
 from bsti_submit.deid.vrs import dictionary_vrs
 from bsti_submit.deid.walker import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, Broken, Fragments
-from bsti_submit.model import Buffer, Reason
+from bsti_submit.model import DUMMIES, Buffer, Reason
 
 if TYPE_CHECKING:
     from bsti_submit.deid.plan import InstancePlan
@@ -134,6 +134,9 @@ class _Instance:
                 Reason.MISSING_IDENTITY,
                 next(key for key, uid in zip(_IDENTITY.values(), uids, strict=True) if not uid),
             )
+        modality = code_of(_value(kept.get(MODALITY)))
+        if text_of(_value(kept.get(MODALITY))):  # of several, nobody knows which holds
+            kept[MODALITY] = encode(MODALITY, "CS", (modality or DUMMIES["CS"]).encode())
         codes = frozenset(self.profile.options) - {"113101"}
         self._write(kept, codes)
         return Staged(
@@ -141,7 +144,7 @@ class _Instance:
             study_uid=uids[2],
             series_uid=uids[3],
             instance_uid=uids[1],
-            modality=code_of(top.get(MODALITY)),
+            modality=modality,
             transfer_syntax_uid=EXPLICIT_LITTLE if parsed.transfer_syntax_uid in NATIVE else parsed.transfer_syntax_uid,
             elements=tuple(sorted(kept.items())),
             pixels=pixels,
@@ -299,8 +302,12 @@ def _creator_of(tag: int, creator: str) -> tuple[int, Buffer]:
     return place, encode(place, "LO", creator.encode("ascii", "replace"))
 
 
+def _value(raw: Buffer | None) -> memoryview | None:
+    return memoryview(raw)[8:] if raw is not None else None
+
+
 def _written_uid(raw: Buffer | None) -> str:
-    return bytes(raw[8:]).strip(b" \0").decode("ascii", "replace") if raw is not None else ""
+    return text_of(_value(raw))
 
 
 def _by_tag(pair: tuple[int, Buffer]) -> int:

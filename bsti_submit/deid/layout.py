@@ -50,6 +50,7 @@ def text_of(value: object) -> str:
 
 
 def code_of(value: object) -> str:
-    """Return a Modality if it has the form of one."""
-    text = text_of(value).upper()
-    return text if re.fullmatch(r"[A-Z]{2,8}", text) else ""
+    """Return the one Modality that a value states, "" if it states none, several or no such thing."""
+    stated = {part.strip(" \0") for part in text_of(value).upper().split("\\")} - {""}
+    text = stated.pop() if len(stated) == 1 else ""
+    return text if re.fullmatch(r"[A-Z0-9_ ]{2,16}", text) else ""

@@ -8,7 +8,30 @@ from typing import TYPE_CHECKING, Final
 from bsti_submit.deid.coded import defined_terms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bsti_submit.deid.words import KnownWords
+
+
+_LONGEST_ROW: Final = 12
+_SHORTEST_JOINED: Final = 5
+_EXPONENT: Final = re.compile(r"[0-9]+\.?[0-9]*[eE][+-]?[0-9]{1,2}(?![0-9])")
+
+
+def _plain(number: str) -> str:
+    """Return a decimal number with an exponent as a whole number, "" if it is none."""
+    value = float(number)
+    return f"{value:.0f}" if value.is_integer() else ""
+
+
+def _written_apart(tokens: list[str]) -> Iterator[str]:
+    """Yield what short words in a row say together: 943, 476, 591, 9."""
+    for first in range(len(tokens)):
+        joined = tokens[first]
+        for token in tokens[first + 1 : first + _LONGEST_ROW]:
+            joined += token
+            if len(joined) >= _SHORTEST_JOINED:
+                yield joined
 
 
 class Named:
@@ -39,11 +62,15 @@ class Named:
         if answer is None:
             if len(self._answers) > 8192:
                 self._answers.clear()
-            tokens = re.findall(r"[A-Za-z0-9]+", value.decode("ascii", "replace"))
+            text = value.decode("ascii", "replace")
+            tokens = re.findall(r"[A-Za-z0-9]+", text)
             if vr in {"DS", "IS", "TM"}:
-                tokens = [token for token in tokens if len(token) > self.LONGEST_HARMLESS]
+                # Also written over several values, or with a point in it: 943\\476\\5919, 195012.24.
+                tokens += ["".join(tokens), *map(_plain, _EXPONENT.findall(text))]
+                tokens = [each for each in tokens if len(each) > self.LONGEST_HARMLESS]
             if vr == "CS":
                 # That it is a CT tells nothing of a patient called Ct.
-                tokens = [t for t in tokens if len(t) > self.LONGEST_CODE or t.casefold() not in defined_terms()]
+                alone = [t for t in tokens if len(t) > self.LONGEST_CODE or t.casefold() not in defined_terms()]
+                tokens = [*alone, *_written_apart(tokens)]
             answer = self._answers[vr, value] = any(self.known.contains(token.casefold()) for token in tokens)
         return answer

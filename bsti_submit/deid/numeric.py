@@ -18,10 +18,10 @@ from stdnum.gb import nhs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]+[\0 ]*")
+_TEXT: Final = re.compile(rb"[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]++[\0 ]*+")
 _TEXT_OF_EIGHT: Final = re.compile(rb"(?s)(?:.{8})*?[A-Za-z0-9 .,'^_/:=+()#;<*&|\"\t\r\n\\-]{8}")
 """A double that is aligned on eight such characters; ``?`` and ``@`` are left out, the ends of common doubles."""
-_WIDE: Final = re.compile(rb"(?:[A-Za-z0-9 .,'^_/:=+()-]\0){4,}[\0 ]*|(?:\0[A-Za-z0-9 .,'^_/:=+()-]){4,}[\0 ]*")
+_WIDE: Final = re.compile(rb"(?:[\x20-\x7e]\0){4,}+[\0 ]*+|(?:\0[\x20-\x7e]){4,}+[\0 ]*+")
 _WIDE_WORD: Final = re.compile(rb"(?:[A-Za-z]\0){5}|(?:\0[A-Za-z]){5}")
 """UTF-16. A word of it is told whatever stands around it, but among 16-bit numbers only where nothing else does: small
 ones look like letters, digits and signs."""
@@ -32,6 +32,8 @@ _RUN_IN_TABLE: Final = re.compile(rb"[A-Za-z][A-Za-z ^,.'-]{11,}")
 _WIDE_RUN_IN_TABLE: Final = re.compile(rb"(?:[A-Za-z]\0){6,}")
 _STEP_OF_BYTES, _STEP_OF_WORDS = 8, 1024
 """The widest steps between the neighbours of a table of grey values or colours that has room for letters."""
+_WHOLE_TEXT: Final = re.compile(rb"[\t\n\r\x1b\x20-\x7e\x80-\xfe]++[\0 ]*+")
+"""Letters of any character set. In whole numbers of several bytes a small one has a byte that is none of these."""
 _LONG_ENOUGH: Final = 8
 _WORD: Final = 4
 _SHORTEST_ID: Final = 6
@@ -39,7 +41,8 @@ _FORMS: Final = {"FD": "<d", "FL": "<f", "SL": "<l", "SV": "<q", "UL": "<L", "UV
 """Binary numbers that have room for six digits."""
 _MOST_BYTES: Final = 256
 _FEWEST, _MOST = 100_000, 10**12
-_SMALLEST, _LARGEST = 1e-60, 1e60
+_RANGES: Final = {"FD": ("d", 1e-60, 1e60), "FL": ("f", 1e-15, 1e15)}
+"""Sizes beyond which letters, seen as a floating-point number, lie, and no measurement."""
 _NARROW: Final = frozenset(("SS", "US"))
 _SINGLE: Final = frozenset(("AT", "SL", "UL"))
 
@@ -73,14 +76,16 @@ def is_text(vr: str, value: bytes) -> bool:
     """Tell binary numbers that are text: a name where a length belongs."""
     if _NAME.search(value) is not None or (vr not in _NARROW and _WIDE_WORD.search(value) is not None):
         return True
+    if vr in _RANGES:
+        form, smallest, largest = _RANGES[vr]
+        numbers = array(form, value)
+        if any(number and not smallest < abs(number) < largest for number in numbers if number - number == 0):
+            return True
     if vr == "FD":
-        doubles = array("d", value)
-        return any(number and not _SMALLEST < abs(number) < _LARGEST for number in doubles if number - number == 0) or (
-            _TEXT_OF_EIGHT.match(value) is not None
-        )
+        return _TEXT_OF_EIGHT.match(value) is not None
     if len(value) < _LONG_ENOUGH:
         return (vr in _SINGLE and len(value) == _WORD and value.isalnum()) or _SHORT_NAME.fullmatch(value) is not None
-    if _TEXT.fullmatch(value) is not None:
+    if (_TEXT if vr == "FL" else _WHOLE_TEXT).fullmatch(value) is not None:
         return True
     return _WIDE.fullmatch(value) is not None and (vr not in _NARROW or _WIDE_WORD.search(value) is not None)
 

@@ -9,12 +9,12 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final
 
-from bsti_submit.deid.codes import is_public_code
 from bsti_submit.deid.dates import literal_days, shifted
 from bsti_submit.deid.numeric import is_identifying, is_text, is_text_in_table, most_values, whole_numbers
 from bsti_submit.deid.plan import Action, Rule
 from bsti_submit.deid.registered import is_registered
 from bsti_submit.deid.staged import encode
+from bsti_submit.deid.texts import Texts
 from bsti_submit.deid.vrs import BULK, PLAIN_TEXT, has_form
 from bsti_submit.model import DUMMIES
 
@@ -40,7 +40,6 @@ _TABLES: Final = frozenset(("OB", "OW", "SS", "US"))
 _NUMBER: Final = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _LONGEST_NUMBER: Final = 40
 _SHORTEST_TEXT: Final = 3
-_LONGEST_TEXT: Final = {"SH": 16, "LO": 64, "CS": 16, "ST": 1024, "LT": 10240}
 
 
 class Values:
@@ -50,7 +49,8 @@ class Values:
     """
 
     def __init__(self, profile: Profile, scope: PatientScope, named: Named, counts: Counter[str]) -> None:
-        self._profile = profile
+        self._texts = Texts(profile.descriptors, named)
+        self._coded_terms = profile.coded_terms
         self._scope = scope
         self._named = named
         self._counts = counts
@@ -105,7 +105,7 @@ class Values:
         if action is Action.SHIFT_DATE:
             return self._dates(rule, tag, vr, text)
         self._counts["cleaned"] += 1
-        cleaned = "\\".join(self._clean(part, vr, rule.value) for part in _parts(text, vr)).rstrip("\\")
+        cleaned = self._texts.cleaned(text, tag, vr, rule.value)
         return encode(tag, vr, self._encoded(cleaned)) if cleaned else self._filled(rule, tag, vr, text)
 
     def _coded(
@@ -118,7 +118,7 @@ class Values:
         characters: Characters,
     ) -> Buffer | None:
         text = bytes(value).strip(b" \0").decode("ascii", "replace").upper()
-        known = self._profile.coded_terms.cleaned(text)
+        known = self._coded_terms.cleaned(text)
         if known != text:
             self._counts["cleaned"] += 1
             value, raw = memoryview(known.encode("ascii")), None
@@ -183,13 +183,17 @@ class Values:
                 return self._filled(rule, tag, vr, "malformed")
         if self._named.somebody(bare, vr):
             self._counts["removed"] += 1
-            parts = bare.split(b"\\") if vr == "CS" else []
-            bare = b"\\".join(b"" if self._named.somebody(part, vr) else part for part in parts)
+            bare = self._unnamed(bare) if vr == "CS" else b""
             if not bare.strip(b"\\ "):
                 return self._filled(rule, tag, vr, "named")
         if raw is not None and stated == vr and not len(whole) & 1 and whole.rstrip(b" ") == bare:
             return raw
         return encode(tag, vr, bare)
+
+    def _unnamed(self, value: bytes) -> bytes:
+        """Return a coded string without the values that name somebody, and none if the others do so together."""
+        left = b"\\".join(b"" if self._named.somebody(part, "CS") else part for part in value.split(b"\\"))
+        return b"" if self._named.somebody(left, "CS") else left
 
     def _is_no_number(self, tag: int, vr: str, value: memoryview) -> bool:
         if len(value) < _SHORTEST_TEXT:
@@ -225,16 +229,6 @@ class Values:
         if not any(moved):
             return self._filled(rule, tag, vr, text)
         return encode(tag, vr, "\\".join(moved).encode("ascii"))
-
-    def _clean(self, text: str, vr: str, kind: str) -> str:
-        if kind == "code" and is_public_code(text.strip()) and not self._named.somebody(text.strip().encode(), "SH"):
-            return text.strip()
-        cleaned = self._profile.descriptors.clean(text, self._named.known)
-        longest = _LONGEST_TEXT.get(vr)
-        while longest is not None and len(cleaned) > longest:
-            # Half a word is no word of the vocabulary, and without its end the rest may be none either.
-            cleaned = self._profile.descriptors.clean(_cut(cleaned, longest), self._named.known)
-        return cleaned
 
     def _encoded(self, text: str) -> bytes:
         if text.isascii():
@@ -287,17 +281,8 @@ def can_be_read(stated: str, vr: str, tag: int, *, big_endian: bool) -> bool:
     return vr not in _NUMBERS and stated not in _NUMBERS and stated not in BULK
 
 
-def _cut(text: str, longest: int) -> str:
-    """Return the whole words of a text that fit into a length."""
-    return "".join(re.findall(r"[^\s_]+|[\s_]+", text[: longest + 1])[:-1]).rstrip(" _")
-
-
 def _width(vr: str) -> int:
     return struct.calcsize(_NUMBERS[vr]) if vr in _NUMBERS else 2
-
-
-def _parts(text: str, vr: str) -> list[str]:
-    return [text] if vr in {"LT", "ST", "UT"} else text.split("\\")
 
 
 def _bare(text: str) -> str:

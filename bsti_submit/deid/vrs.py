@@ -73,6 +73,13 @@ def dictionary_vr(tag: int, *, signed: bool = False) -> str:
     return vrs[0]
 
 
+@lru_cache(maxsize=16_384)
+def is_text(tag: int) -> bool:
+    """Whether the dictionary has only text for a tag: its bytes have one order, under whatever VR they stand."""
+    vrs = dictionary_vrs(tag)
+    return bool(vrs) and not any(vr in _WIDTHS or vr in BULK or vr == "SQ" for vr in vrs)
+
+
 def has_form(vr: str, value: Buffer) -> bool:
     """Whether a value, padding stripped, has the form of its VR. Text VRs and dates are not judged here."""
     form = _FORMS.get(vr)

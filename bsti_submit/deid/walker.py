@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from bsti_submit.deid.vrs import dictionary_vr
+from bsti_submit.deid.vrs import dictionary_vr, is_text
 from bsti_submit.model import Reason
 
 Value: TypeAlias = "memoryview | list[list[Element]] | Fragments"
@@ -164,7 +164,7 @@ class Walker:
         if vr == "SQ":
             return (tag, vr, self._sequence(tag, position, stop, depth), None), stop
         value = buffer[position:stop]
-        if self.order == ">" and vr in _WORD and tag not in _PIXELS:
+        if self.order == ">" and vr in _WORD and tag not in _PIXELS and not is_text(tag):
             value = _swapped(value, _WORD[vr])
         # Of a long VR the two reserved bytes could hold anything, so that such an element is encoded anew.
         return (tag, vr, value, buffer[start:stop] if reusable and not long else None), stop

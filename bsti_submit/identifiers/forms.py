@@ -131,13 +131,13 @@ HOSPITAL_NUMBER_IN_DESCRIPTOR = re.compile(
 )
 LONG_NUMBER = re.compile(r"\d{5,}")
 _AGE_UNIT = (
-    r"(?:[ _-]?(?:y/?o|y\.o\.?|yrs?|years?|year|jahre|ans|a[nñ]os|anni)(?:[ _-]?(?:of age|old))?|[ ]?/?[ ]?[MF])"
+    r"(?:[ _-]?(?:y/?o|y\.o\.?|yrs?|years?|year|jahre|ans|a[nñ]os|anni|(?:mlwydd )?oed)(?:[ _-]?(?:of age|old))?|[ ]?[/,]?[ ]?[MF])"
     + _AFTER_WORD
 )
-_SEX_AND_AGE = r"[MF](?:[ ]?/[ ]?\d{2,3}|[ ](?:9\d|1[01]\d))(?![\d./])" + _AFTER_WORD
+_SEX_AND_AGE = r"[MF](?:[ ]?[/,][ ]?\d{2,3}|[ ](?:9\d|1[01]\d))(?![\d./])" + _AFTER_WORD
 AGE_90_PLUS = re.compile(
     r"(?<![^\W_])(?<!\.)(?:(?:aged?|age of|age is)[ .:=]*(?:9\d|1[0-2]\d)(?!\d)"
-    rf"|(?:9\d|1[0-2]\d){_AGE_UNIT}|[MF][ ]?/?[ ]?(?:9\d|1[01]\d)(?![\d./]){_AFTER_WORD})|nonagenarian|centenarian",
+    rf"|(?:9\d|1[0-2]\d){_AGE_UNIT}|[MF][ ]?[/,]?[ ]?(?:9\d|1[01]\d)(?![\d./]){_AFTER_WORD})|nonagenarian|centenarian",
     re.IGNORECASE,
 )
 AGE = re.compile(

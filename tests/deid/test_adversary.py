@@ -16,7 +16,10 @@ import numpy as np
 import pydicom
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bsti_submit.deid.certify import Gate, Harvest
 from bsti_submit.deid.certify.forms import Forms
@@ -28,7 +31,7 @@ from bsti_submit.deid.words import KnownWords
 from bsti_submit.model import Certified, InstanceRef, Reason
 from bsti_submit.phi import Identified
 from bsti_submit.sample.probes import make_probes
-from tests.deid.hostile import KEPT, Hostile, hostile
+from tests.deid.hostile import KEPT, Hostile, file_in, hostile
 from tests.deid.slices import ct_dataset, ct_slice, written
 from tests.deid.test_engine import file_of, mutants
 
@@ -284,3 +287,126 @@ def test_the_gate_tells_a_wide_name_in_numbers_by_itself(vr, size, encoding):
     text = "Zqplantor\\xxxxxx".encode(encoding)
     assert Forms._wrong_syntax(0x00081161, vr, text)
     assert not Forms._wrong_syntax(0x00081161, vr, bytes(range(1, 9)) * size)
+
+
+# --- what engine and gate read differently ---
+
+
+def _with(tag, vr, raw, syntax=ExplicitVRLittleEndian):
+    """Return a slice with one element of whatever VR and bytes."""
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.PatientName = "Person^Some"
+    little = syntax != ExplicitVRBigEndian
+    raw += b" " * (-len(raw) % 8)
+    dataset._dict[Tag(tag)] = RawDataElement(Tag(tag), vr, len(raw), raw, 0, syntax == ImplicitVRLittleEndian, little)
+    return file_in(dataset, syntax)
+
+
+@pytest.mark.parametrize("vr", ["OW", "OF", "OD", "UL", "FD", "US"])
+def test_a_name_among_big_endian_words_is_read_as_it_stands(vr):
+    """The gate does not turn its bytes either, and looks for ``chest``, the patient's own name."""
+    data = _with(0x00101001, vr, b"CT Zqplantor chest", ExplicitVRBigEndian)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert "hest" not in str(pydicom.dcmread(io.BytesIO(file_of(staged))).StudyDescription)
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [(b"CT", "CT"), (b"\\CT", "CT"), (b"CT\\CT ", "CT"), (b"Zqplantor\\CT", "CT"), (b"M3D", "M3D")]
+    + [(each, "REMOVED") for each in (b"X", b"CT\\MR", b"Zqplantor\\x")],
+)
+def test_a_modality_is_the_one_that_is_stated(stated, written):
+    data = _with(0x00080060, "CS", stated)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == staged.modality or written == "REMOVED"
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).Modality == written
+
+
+# --- what is written over several values ---
+
+
+@pytest.mark.parametrize("keyword", ["StudyDescription", "SoftwareVersions", "ConvolutionKernel", "ImageComments"])
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("943\\476\\5919", None),
+        ("24\\12\\1950", None),
+        ("1\\2\\3\\4", None),
+        ("07MW18.4\\16HW14.6", "07MW18.4\\16HW14.6"),
+        ("Br40d\\3", "Br40d\\3"),
+        ("Zqplant\\CT chest", "CT chest"),
+    ],
+)
+def test_text_of_several_values_is_judged_as_one(keyword, text, left):
+    data = _with(pydicom.datadict.tag_for_keyword(keyword), "LO", text.encode())
+    for known in (True, False):
+        staged = staged_of(data, known=known)
+        assert isinstance(judged(data, staged), Certified)
+        element = pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword]
+        written = "" if element.is_empty else "\\".join([element.value] if element.VM == 1 else element.value)
+        assert written.strip("\\") == (left or "")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("WindowCenter", ["943", "476", "5919"]),
+        ("InstanceNumber", "24"),
+        ("WindowCenter", ["24", "12", "1950"]),
+        ("SliceLocation", "1950.1224"),
+        ("SliceLocation", "1.9501224e7"),
+        ("SliceLocation", "1.5e-3"),
+        ("AcquisitionTime", "195012.24"),
+        ("AcquisitionTime", "101112.24"),
+    ],
+)
+def test_numbers_of_several_values_are_judged_as_one(keyword, value):
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.OtherPatientIDs = "9434765919"
+    setattr(dataset, keyword, value)
+    data = written(dataset)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    kept = value in ("24", "1.5e-3", "101112.24")
+    assert pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword].is_empty is not kept
+
+
+@pytest.mark.parametrize("keyword", ["StudyDescription", "SoftwareVersions", "AlgorithmVersion", "ImageComments"])
+def test_a_version_of_four_numbers_is_no_false_hold(keyword):
+    data = _with(pydicom.datadict.tag_for_keyword(keyword), "LO", b"5.1.1.0")
+    assert isinstance(judged(data, staged_of(data)), Certified)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ORIGINAL\\PRIMARY\\943\\476\\591\\9",
+        "QU\\IL\\LF\\EA\\TH\\ER",
+        "S\\M\\Y\\T\\H\\E",
+        "24\\12\\19\\50",
+        "943 476 591 9",
+    ],
+)
+@pytest.mark.parametrize("keyword", ["ImageType", "ScanOptions"])
+def test_what_coded_values_spell_together_goes(keyword, value):
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.PatientName, dataset.OtherPatientIDs, dataset.ReferringPhysicianName = (
+        "Quillfeather",
+        "9434765919",
+        "Smythe",
+    )
+    setattr(dataset, keyword, value.split("\\"))
+    data = written(dataset)
+    staged = staged_of(data)
+    assert isinstance(judged(data, staged), Certified)
+    assert pydicom.dcmread(io.BytesIO(file_of(staged)))[keyword].is_empty or keyword == "ImageType"
+
+
+def test_coded_values_that_spell_nothing_stay():
+    value = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI", "Q", "1"]
+    dataset = ct_dataset(rows=8, private=False)
+    dataset.ImageType = value
+    staged = staged_of(written(dataset))
+    assert pydicom.dcmread(io.BytesIO(file_of(staged))).ImageType == value

@@ -537,3 +537,31 @@ def test_both_profiles_name_every_list():
     for profile in FOLDER.parent.glob("*/profile.toml"):
         text = profile.read_text("utf-8")
         assert all(f"../vocabulary/{path.name}" in text for path in FOLDER.glob("*.txt")), profile.parent.name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("24 Rhagfyr 1950", "24ain o Ragfyr 1950", "1950 m. gruodžio 24", "grudnia 24, 1950", "75/2020", "24/12"),
+        *("24 12 1950", "72 oed", "72 mlwydd oed", "F, 72", "72, M", "王", "Ж", "Íõ", "ÍõÐ¡¶«Íõ"),
+    ],
+)
+def test_dates_ages_and_names_of_any_language_leave_nothing(text):
+    assert DESCRIPTORS.clean(text, NOBODY) == ""
+    assert DESCRIPTORS.clean(f"CT chest {text} contrast", NOBODY) in {"CT chest contrast", "CT chest, contrast"}
+
+
+def test_numbers_far_from_a_year_stay():
+    assert DESCRIPTORS.clean("CT 3 chest 2020", NOBODY) == "CT 3 chest"
+    assert DESCRIPTORS.clean("Lung 1.5 B60f 2020", NOBODY) == "Lung 1.5 B60f"
+    assert DESCRIPTORS.clean("MIP 10/2", NOBODY) == "MIP 10/2"
+    assert DESCRIPTORS.clean("JPEG lossy 2097:1", NOBODY) == "JPEG lossy 1"
+    assert DESCRIPTORS.clean("CT 3 Zqplant Zqplant Zqplant 2020", NOBODY) == "CT 3"
+    assert DESCRIPTORS.clean("Ultrasound__[2010/06/14]_16:45", NOBODY) == "Ultrasound_16:45"
+
+
+def test_a_version_of_four_numbers_stays_where_equipment_is_told_of():
+    """Elsewhere it may be a network address, and the final check takes it for one."""
+    assert DESCRIPTORS.clean("5.1.1.0", NOBODY, equipment=True) == "5.1.1.0"
+    assert DESCRIPTORS.clean("chest 5.1.1.0", NOBODY) == "chest"
+    assert DESCRIPTORS.clean("10.1.1.20", NOBODY, equipment=True) == ""

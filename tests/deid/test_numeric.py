@@ -53,6 +53,31 @@ def test_a_wide_name_in_numbers_is_told_whatever_stands_around_it(text, encoding
     assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8))
 
 
+@pytest.mark.parametrize("vr", ["AT", "FD", "FL", "UL", "SL", "SV", "UV", "US", "SS"])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Zq王小东王", "gb18030"),
+        ("Zqnguyễn小东", "utf-8"),
+        ("Люксембург", "iso8859-5"),
+        ("Διονυσιος", "iso8859-7"),
+        ("김희중홍길동", "euc_kr"),
+        ("山田太郎", "iso2022_jp"),
+        ("ﾔﾏﾀﾞﾀﾛｳｻﾝ", "shift_jis"),
+    ],
+)
+def test_a_name_of_any_alphabet_in_numbers_is_told(text, encoding, vr):
+    raw = text.encode(encoding)
+    assert is_text(vr, raw.ljust(-(-len(raw) // 8) * 8))
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["Hargreaves\\x", "[Hargreaves]", "Hargreaves@1", "Hargreaves; Mary"])
+def test_a_wide_name_in_narrow_numbers_is_told_among_any_signs(text, encoding, vr):
+    assert is_text(vr, text.encode(encoding) + b"    ")
+
+
 @pytest.mark.parametrize("vr", ["US", "SS"])
 def test_a_short_name_in_three_words_is_told(vr):
     assert is_text(vr, b"JONES ")
@@ -89,6 +114,11 @@ def test_ordinary_numbers_are_no_text():
     assert pairs <= 5
     assert not is_text("FL", struct.pack("<3000f", *floats))
     assert not is_text("US", struct.pack("<4000H", *range(4000)))
+    assert not is_text("US", struct.pack("<4H", 0, 320, 256, 0))
+    assert not is_text("SS", struct.pack("<4h", -1024, -20, -1, 3071))
+    assert not is_text("UL", struct.pack("<4L", 0, 524_288, 16_777_216, 268_435_456))
+    assert not is_text("UV", struct.pack("<Q", 10**15))
+    assert not is_text("FL", struct.pack("<4f", 0.0, 1e-12, -7.5e9, float("nan")))
 
 
 @pytest.mark.parametrize(
