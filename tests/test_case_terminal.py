@@ -717,9 +717,7 @@ def test_a_header_cannot_steer_the_terminal(person, plain, tmp_path):
     folder = other_body_part(tmp_path / "evil", plain.folder, BodyPartExamined="CHEST", StudyDescription=evil)
     with person.starts("case", folder) as terminal:
         terminal.sees("thorax")
-        terminal.sees("Last three characters")
-        terminal.presses("d")
-        terminal.ends()
+        assert terminal.ends() == 3  # no character set has these bytes, so nobody is asked for anything
         assert "\x1b]0;" not in terminal.raw
         assert "\x1b[2J" not in terminal.raw
 

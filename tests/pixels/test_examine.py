@@ -146,11 +146,22 @@ def surveyed(examiner, slices):
     return [examiner.examine(picture(values, CT), SERIES, nobody) for values in slices]
 
 
-def test_a_text_free_series_starts_no_detector():
+@pytest.mark.parametrize(("slices", "detections"), [(4, 0), (8, 1)])
+def test_a_text_free_series_needs_one_detection_at_most(slices, detections):
     with Examiner() as examiner:
-        found = surveyed(examiner, series())
-        assert examiner.detections == 0
+        found = surveyed(examiner, series(slices))
+        assert examiner.detections == detections
     assert {(one.regions, one.doubt) for one in found} == {((), None)}
+
+
+def test_faint_text_on_every_slice_shows_in_their_mean(examiner):
+    slices = series(12)
+    for values in slices:
+        faint = np.zeros_like(values)
+        box = write(faint, "FITZGERALD BRENDAN", (150, 252), value=45, height=18)
+        np.add(values, faint, out=values)
+    found = surveyed(examiner, slices)
+    assert all(one.doubt or hidden(one, box) > 0.98 for one in found)
 
 
 def test_text_on_every_slice_is_found_once_and_blanked_in_each(examiner):

@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.pixels.processing import apply_color_lut
 
 from bsti_submit.deid.pixels import strokes
-from bsti_submit.deid.pixels.judgement import Judgement, judge
+from bsti_submit.deid.pixels.judgement import Judgement, is_large, judge
 from bsti_submit.deid.pixels.picture import Picture, PictureError
 from bsti_submit.deid.pixels.projections import Projections
 from bsti_submit.deid.pixels.reader import Line, Reader, ReaderError
@@ -171,12 +171,7 @@ class Examiner:
     def _slice(self, picture: Picture, key: Hashable, series: Projections, is_known: IsKnown) -> Judgement:
         """Apply what the series shows as a whole, and look at slices that show more."""
         if key not in self._shared:
-            self._shared[key] = [
-                line
-                for plane, static in series.planes()
-                if strokes.suspicious(plane) or (static and strokes.hard_edged(plane))
-                for line in self._find(plane)
-            ]
+            self._shared[key] = list(self._lines_of(series))
         judgement = judge(self._shared[key], series.shape, is_known)
         for index in range(picture.geometry.frames):
             values = picture.frame(index)
@@ -184,6 +179,19 @@ class Examiner:
                 _add(judgement, self._look(values, is_known))
                 judgement.doubtful |= strokes.unexplained(values, judgement.known)
         return judgement
+
+    def _lines_of(self, series: Projections) -> Iterator[Line]:
+        """Yield the lines that a series shows as a whole."""
+        for plane in series.extremes():
+            if strokes.suspicious(plane):
+                yield from self._find(plane)
+        change = series.change()
+        if change is not None and strokes.suspicious(change):
+            # What moves through the slices is a large find here, and says nothing: each slice is looked at as well.
+            yield from (line for line in self._find(change) if not is_large(line, series.shape))
+        mean = series.mean()
+        if mean is not None:
+            yield from self._find(mean)  # faint text has no strokes that a screen could see
 
 
 def _wider(place: Region, shape: tuple[int, ...]) -> Region:

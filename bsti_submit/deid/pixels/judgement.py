@@ -73,10 +73,10 @@ def judge(lines: Iterable[Line], shape: tuple[int, ...], is_known: Callable[[str
         if not marker and not is_text(line):
             judgement.doubtful |= line.apart and line.score >= (DOUBTFUL if _is_long(line) else SURE)
             continue
-        width, height = line.right - line.left, line.bottom - line.top
-        if width * height > LARGE * rows * columns:
+        if is_large(line, shape):
             judgement.doubtful = True
             continue
+        width, height = line.right - line.left, line.bottom - line.top
         margin = 1 + round(_MARGIN * min(width, height))
         region = Region(line.left - margin, line.top - margin, line.right + margin, line.bottom + margin)
         inside = region.within(rows, columns)
@@ -89,6 +89,11 @@ def judge(lines: Iterable[Line], shape: tuple[int, ...], is_known: Callable[[str
             judgement.kept.remove(region)
             judgement.blanked.append(region)
     return judgement
+
+
+def is_large(line: Line, shape: tuple[int, ...]) -> bool:
+    """Say whether a line takes up more of a picture of shape (rows, columns) than text does."""
+    return (line.right - line.left) * (line.bottom - line.top) > LARGE * shape[0] * shape[1]
 
 
 def is_text(line: Line) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-STILL: Final = 12
+STILL: Final = 8
 """Slices from which their mean has so little noise that faint text stands out."""
 
 
@@ -45,14 +45,16 @@ class Projections:
             return
         self.count += 1
 
-    def planes(self) -> Iterator[tuple[NDArray[np.int32], bool]]:
-        """Yield the greatest and least values, their difference and the mean, each with whether it is a still one.
-
-        Opaque text shows in the difference, where nothing else does not change; faint text in the mean, where noise is
-        gone and only what is in one place has hard edges. One slice has no projections.
-        """
+    def extremes(self) -> Iterator[NDArray[np.int32]]:
+        """Yield the greatest and the least values. One slice has no projections."""
         if self.count > 1:
-            yield self._greatest, False
-            yield self._least, False
-            yield self._greatest - self._least, False
-            yield (self._sum // self.count).astype(np.int32), self.count >= STILL
+            yield self._greatest
+            yield self._least
+
+    def change(self) -> NDArray[np.int32] | None:
+        """Return the difference of those two: opaque text shows, where nothing else does not change."""
+        return self._greatest - self._least if self.count > 1 else None
+
+    def mean(self) -> NDArray[np.int32] | None:
+        """Return the mean of `STILL` slices or more: faint text shows, where noise is gone and anatomy blurred."""
+        return (self._sum // self.count).astype(np.int32) if self.count >= STILL else None

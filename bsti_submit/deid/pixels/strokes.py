@@ -39,8 +39,6 @@ _CONTRAST: Final = 0.02
 """Step at a stroke's edge, as a share of the picture's range."""
 _NOISE: Final = 4.0
 """The same, in multiples of the usual difference between neighbours."""
-_STILL: Final = 10.0
-"""The same in a mean over slices."""
 _MANY: Final = 120
 _STRONG: Final = 0.3
 _STRONG_NOISE: Final = 12.0
@@ -74,15 +72,6 @@ def clusters(values: NDArray[Any], known: Iterable[Region]) -> list[Region]:
             )
         places.append(place)
     return places
-
-
-def hard_edged(values: NDArray[Any]) -> bool:
-    """Say whether a mean over slices has thin strokes of any values, close together: faint text, or still bones."""
-    bars = _bars(_narrow(values), _STILL) > 0
-    counts = np.add.reduceat(
-        np.add.reduceat(bars, np.arange(0, bars.shape[0], _CELL), 0, np.int32), np.arange(0, bars.shape[1], _CELL), 1
-    )
-    return bool((counts >= 2 * _ENOUGH).any())
 
 
 def _found(values: NDArray[Any], known: Iterable[Region]) -> Iterator[Region]:
