@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_faint_text_on_every_slice_shows_in_their_mean(examiner):
     slices = series(12)
     for values in slices:
         faint = np.zeros_like(values)
-        box = write(faint, "FITZGERALD BRENDAN", (150, 252), value=45, height=18)
+        box = write(faint, "FITZGERALD BRENDAN", (150, 252), value=80, height=18)
         np.add(values, faint, out=values)
     found = surveyed(examiner, slices)
     assert all(one.doubt or hidden(one, box) > 0.98 for one in found)
@@ -209,6 +210,24 @@ def test_the_detector_is_started_again_when_it_has_died(capfd):
         assert reader.started == 2
         assert "IQBAL" not in repr(first)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_detector_writes_no_file_and_knows_no_secret(tmp_path, monkeypatch):
+    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BSTI_TOKEN", "zz-secret")
+    values = chest(320, 320)
+    write(values, "IQBAL ALI", (60, 60))
+    with Reader() as reader:
+        assert reader.read(values, (0, 4095))
+        if sys.platform == "linux":
+            environment = Path(f"/proc/{reader._process.pid}/environ").read_bytes()
+            assert b"zz-secret" not in environment
+            assert b"ORT_DISABLE_TELEMETRY=1" in environment
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_detector_that_takes_too_long_is_a_doubt():

@@ -93,6 +93,7 @@ class Models:
         if place is None or not place.submodule_search_locations:
             raise FileNotFoundError("rapidocr")
         folder = Path(place.submodule_search_locations[0]) / "models"
+        onnxruntime.disable_telemetry_events()  # what Windows would log of each session
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _THREADS
         options.inter_op_num_threads = 1
