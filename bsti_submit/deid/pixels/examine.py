@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.pixels.processing import apply_color_lut
 
 from bsti_submit.deid.pixels import strokes
-from bsti_submit.deid.pixels.judgement import Judgement, is_large, judge
+from bsti_submit.deid.pixels.judgement import Judgement, is_surely_a_line, judge
 from bsti_submit.deid.pixels.picture import Picture, PictureError
 from bsti_submit.deid.pixels.projections import Projections
 from bsti_submit.deid.pixels.reader import Line, Reader, ReaderError
@@ -178,6 +178,8 @@ class Examiner:
             if strokes.unexplained(values, judgement.known):
                 _add(judgement, self._look(values, is_known))
                 judgement.doubtful |= strokes.unexplained(values, judgement.known)
+            known = judgement.known
+            judgement.doubtful |= not all(strokes.is_quiet(values, region, known) for region in judgement.blanked)
         return judgement
 
     def _lines_of(self, series: Projections) -> Iterator[Line]:
@@ -187,8 +189,9 @@ class Examiner:
                 yield from self._find(plane)
         change = series.change()
         if change is not None and strokes.suspicious(change):
-            # What moves through the slices is a large find here, and says nothing: each slice is looked at as well.
-            yield from (line for line in self._find(change) if not is_large(line, series.shape))
+            # What moves through the slices makes knots and large finds here, which say nothing: each slice is looked at
+            # as well.
+            yield from (line for line in self._find(change) if is_surely_a_line(line, series.shape))
         mean = series.mean()
         if mean is not None:
             yield from self._find(mean)  # faint text has no strokes that a screen could see

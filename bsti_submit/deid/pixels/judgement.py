@@ -103,6 +103,11 @@ def is_text(line: Line) -> bool:
     return line.mean >= READABLE and sum(character.isalnum() for character in line.text) >= 3
 
 
+def is_surely_a_line(line: Line, shape: tuple[int, ...]) -> bool:
+    """Say whether a line surely is one by its shape: neither a knot nor a large part of the picture."""
+    return line.apart and line.score >= SURE and _is_long(line) and not is_large(line, shape)
+
+
 def _is_long(line: Line) -> bool:
     width, height = line.right - line.left, line.bottom - line.top
     return max(width, height) >= LONG * min(width, height)

@@ -43,6 +43,10 @@ _MANY: Final = 120
 _STRONG: Final = 0.3
 _STRONG_NOISE: Final = 12.0
 """Pixels, contrast and noise as above for letters of no single value, which have to be more and stronger."""
+_STANDING_OUT: Final = 10.0
+"""The same around text, in multiples of the usual distance from the middle value there."""
+_SPECKS: Final = 3
+"""Pixels that may."""
 _CUT_OFF: Final = 12.0
 """The same for strokes of the least value."""
 
@@ -72,6 +76,35 @@ def clusters(values: NDArray[Any], known: Iterable[Region]) -> list[Region]:
             )
         places.append(place)
     return places
+
+
+def is_quiet(values: NDArray[Any], region: Region, known: Iterable[Region]) -> bool:
+    """Say whether nothing stands out around a region, but in what is known: no rest of a line whose end was not found.
+
+    Parameters
+    ----------
+    values
+        Shape (rows, columns).
+    region
+        Text that was found. What surrounds it is one and a half times its height wide.
+    known
+        Regions that do not count, itself among them.
+    """
+    reach = 2 + 3 * min(region.width, region.height) // 2
+    left, top = max(0, region.left - reach), max(0, region.top - reach)
+    around = values[top : region.bottom + reach, left : region.right + reach].astype(np.int32)
+    counted = np.ones(around.shape, bool)
+    for place in known:
+        # One pixel more, for the shade of a letter at its edge
+        counted[
+            max(0, place.top - 1 - top) : max(0, place.bottom + 1 - top),
+            max(0, place.left - 1 - left) : max(0, place.right + 1 - left),
+        ] = False
+    if not counted.any():
+        return True
+    away = np.abs(around - int(np.median(around[counted])))
+    usual = float(np.median(away[counted]))
+    return int(np.count_nonzero(away[counted] > max(_STANDING_OUT * usual, 4.0))) <= _SPECKS
 
 
 def _found(values: NDArray[Any], known: Iterable[Region]) -> Iterator[Region]:
