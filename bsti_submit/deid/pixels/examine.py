@@ -179,7 +179,7 @@ class Examiner:
                 _add(judgement, self._look(values, is_known))
                 judgement.doubtful |= strokes.unexplained(values, judgement.known)
             known = judgement.known
-            judgement.doubtful |= not all(strokes.is_quiet(values, region, known) for region in judgement.blanked)
+            judgement.doubtful |= not all(strokes.is_whole(values, line, known) for line in judgement.blanked)
         return judgement
 
     def _lines_of(self, series: Projections) -> Iterator[Line]:

@@ -43,8 +43,8 @@ _MANY: Final = 120
 _STRONG: Final = 0.3
 _STRONG_NOISE: Final = 12.0
 """Pixels, contrast and noise as above for letters of no single value, which have to be more and stronger."""
-_STANDING_OUT: Final = 10.0
-"""The same around text, in multiples of the usual distance from the middle value there."""
+_STANDING_OUT: Final = 6.0
+"""The same beyond the ends of a line, in multiples of the usual distance from the middle value there."""
 _SPECKS: Final = 3
 """Pixels that may."""
 _CUT_OFF: Final = 12.0
@@ -78,21 +78,22 @@ def clusters(values: NDArray[Any], known: Iterable[Region]) -> list[Region]:
     return places
 
 
-def is_quiet(values: NDArray[Any], region: Region, known: Iterable[Region]) -> bool:
-    """Say whether nothing stands out around a region, but in what is known: no rest of a line whose end was not found.
+def is_whole(values: NDArray[Any], line: Region, known: Iterable[Region]) -> bool:
+    """Say whether nothing stands out beyond the ends of a line of text: no rest of it that was not found.
 
     Parameters
     ----------
     values
         Shape (rows, columns).
-    region
-        Text that was found. What surrounds it is one and a half times its height wide.
+    line
+        What was found. Looked at is as far beyond its ends as one and a half times its height.
     known
         Regions that do not count, itself among them.
     """
-    reach = 2 + 3 * min(region.width, region.height) // 2
-    left, top = max(0, region.left - reach), max(0, region.top - reach)
-    around = values[top : region.bottom + reach, left : region.right + reach].astype(np.int32)
+    reach = 2 + 3 * min(line.width, line.height) // 2
+    over, down = (reach, 0) if line.width >= line.height else (0, reach)
+    left, top = max(0, line.left - over), max(0, line.top - down)
+    around = values[top : line.bottom + down, left : line.right + over].astype(np.int32)
     counted = np.ones(around.shape, bool)
     for place in known:
         # One pixel more, for the shade of a letter at its edge
@@ -103,7 +104,8 @@ def is_quiet(values: NDArray[Any], region: Region, known: Iterable[Region]) -> b
     if not counted.any():
         return True
     away = np.abs(around - int(np.median(around[counted])))
-    usual = float(np.median(away[counted]))
+    # Noise that is cut off at the least value has a middle that tells nothing of it
+    usual = max(float(np.median(away[counted])), _usual(_narrow(values)[::4, ::2]))
     return int(np.count_nonzero(away[counted] > max(_STANDING_OUT * usual, 4.0))) <= _SPECKS
 
 
