@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from bsti_submit.cli.output import listed
 from bsti_submit.deid.pixels.review_items import ReviewItem, drawn_from
+from bsti_submit.deid.pixels.screen import screen
 from bsti_submit.errors import InputError
 from bsti_submit.intake.source import UnreadableInstance
 from bsti_submit.model import Outcome, Reason, Rejection
@@ -62,11 +62,22 @@ def settle_held(prepared: Prepared, choices: Choices, reports: Iterable[Instance
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What came of a look at the pictures that need one: how many were shown, what is still held, what is left out."""
+    """What came of a look at the pictures that need one.
+
+    Attributes
+    ----------
+    shown
+        How many were shown.
+    held, left_out
+        What is still held, and what is left out.
+    unasked
+        How many were decided on for the first time that were not held.
+    """
 
     shown: int
     held: tuple[InstanceReport, ...]
     left_out: frozenset[InstanceRef]
+    unasked: int
 
 
 def review_held(
@@ -91,7 +102,6 @@ def review_held(
     refused: dict[InstanceRef, InstanceReport] = {}
     shown: dict[InstanceRef, SurveyedInstance] = {}
     items: list[ReviewItem] = []
-    one = Lock()  # the page asks in several threads
     left_out: set[InstanceRef] = set()
     for done, instance in enumerate(chosen):
         emit(Progress(Step.SCREEN, done, len(chosen)))
@@ -104,25 +114,28 @@ def review_held(
         if everything or (look.reason in FOR_A_LOOK and look.decision is None):
             shown[instance.ref] = instance
             name = f"Series {series.index(instance.series_uid) + 1}, {instance.modality}"
-            items.append(_item(work, instance, staged.layout.frames, name, look, one))
+            items.append(_item(work, instance, staged.layout.frames, name, look))
     emit(Progress(Step.SCREEN, len(chosen), len(chosen)))
 
     def decide(ref: InstanceRef, verdict: Verdict | None, regions: tuple[Region, ...]) -> None:
-        with one:
-            staged = work.stage(shown[ref])
+        staged = work.stage(shown[ref])
         if isinstance(staged, Rejection):
             raise UnreadableInstance(ref)
         work.looking.decide(staged, ref, verdict, regions)
 
     if items:
-        person.look_first(items, decide, sum(item.reason in FOR_A_LOOK for item in items))
+        person.look_first(items, decide, sum(item.reason in FOR_A_LOOK and item.decision is None for item in items))
+    free = {item.ref for item in items if item.reason is None}
+    unasked = 0
     for ref, instance in shown.items():
         staged = work.stage(instance)
         if isinstance(staged, Rejection):
             refused[ref] = staged.report()
-        else:
-            _note(instance, work.look(instance, staged), refused, left_out)
-    return Looked(len(items), tuple(refused.values()), frozenset(left_out))
+            continue
+        look = work.look(instance, staged)
+        _note(instance, look, refused, left_out)
+        unasked += ref in free and look.decision is not None
+    return Looked(len(items), tuple(refused.values()), frozenset(left_out), unasked)
 
 
 def _note(
@@ -139,20 +152,20 @@ def _note(
         refused[instance.ref] = held(instance, look.reason).report()
 
 
-def _item(work: Work, instance: SurveyedInstance, frames: int, group: str, look: Look, one: Lock) -> ReviewItem:
+def _item(work: Work, instance: SurveyedInstance, frames: int, group: str, look: Look) -> ReviewItem:
     # Staged again for each look: a study of thousands of slices is not kept in memory.
     def read() -> bytes:
-        with one:
-            staged = work.stage(instance)
+        staged = work.stage(instance)
         return b"" if isinstance(staged, Rejection) else staged.to_bytes()
 
     def suggested() -> tuple[Region, ...]:
-        with one:
-            staged = work.stage(instance)
+        staged = work.stage(instance)
         return () if isinstance(staged, Rejection) else work.looking.suggested(instance, staged)
 
     reason = look.reason
-    if look.decision is not None and reason is not Reason.HEAD_COVERED:
+    if screen(instance).reason is Reason.HEAD_COVERED:
+        reason = Reason.HEAD_COVERED
+    elif look.decision is not None:
         reason = Reason.NOT_LOOKED_AT  # so it is again once the decision is taken back
     return ReviewItem(
         instance.ref,

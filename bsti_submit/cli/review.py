@@ -62,10 +62,16 @@ def _source(path: Path, profile: str | None) -> None:
     ):
         prepared.require_images()
         work = flow.work_for(prepared, key, decided)
-        shown = held.review_held(prepared, work, Choices(), Person(output.console()), emit, everything=True).shown
+        looked = held.review_held(prepared, work, Choices(), Person(output.console()), emit, everything=True)
     output.write(
-        "Nothing has to be looked at." if not shown else "What you decided is kept for exactly these pictures."
+        "Nothing has to be looked at." if not looked.shown else "What you decided is kept for exactly these pictures."
     )
+    if looked.unasked:
+        # What went on without a person leaves no mark in a package by which it could be stopped.
+        output.write(
+            "A case of these images that was packaged before does not know of it: see bsti-submit outbox list, and remove "
+            "it with bsti-submit outbox drop."
+        )
 
 
 def _package(settings: Settings, case_id: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
-from bsti_submit.deid.pixels.picture import Picture, PictureError, picture_digest
-from bsti_submit.deid.pixels.screen import CT_CLASSES, screen
+from bsti_submit.deid.pixels.picture import Picture, PictureError
+from bsti_submit.deid.pixels.screen import CT_CLASSES, needs_person, screen
 from bsti_submit.model import Reason, Rejection
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from bsti_submit.intake.instance import SurveyedInstance
     from bsti_submit.model import InstanceRef
     from bsti_submit.pipeline.prepared import Prepared
+
+_LOCALIZERS: Final = frozenset({"LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,9 @@ class Looking:
         self._series: defaultdict[str, list[SurveyedInstance]] = defaultdict(list)
         self._surveyed: set[str] = set()
         self._found: dict[InstanceRef, Examination] = {}
+        self._lock = Lock()
         for instance in prepared.survey.instances:
-            if instance.sop_class_uid in CT_CLASSES:
+            if _is_slice(instance):
                 self._series[instance.series_uid.reveal()].append(instance)
 
     @property
@@ -101,11 +105,17 @@ class Looking:
         return Look(screening.reason, found.regions, screening.examined)
 
     def suggested(self, instance: SurveyedInstance, staged: Staged) -> tuple[Region, ...]:
-        """Return where text was found in a picture, for a person to judge; nothing if it cannot be searched."""
-        try:
-            return self._search(instance, Picture(staged.to_bytes())).regions
-        except PictureError:
-            return ()
+        """Return where text was found in a picture, for a person to judge.
+
+        Raises
+        ------
+        PictureError
+            If it could not be searched.
+        """
+        found = self._search(instance, Picture(staged.to_bytes()))
+        if not found.searched:
+            raise PictureError("it could not be searched for text")
+        return found.regions
 
     def decision(self, staged: Staged) -> Decision | None:
         """Return what a person decided about exactly this picture."""
@@ -117,10 +127,16 @@ class Looking:
             return None
 
     def decide(self, staged: Staged, ref: InstanceRef, verdict: Verdict | None, regions: Sequence[Region] = ()) -> None:
-        """Keep or take back what a person decided about a picture."""
-        digest = picture_digest(self._key, staged.to_bytes())
-        if self._decisions is None or digest is None:
+        """Keep or take back what a person decided about a picture.
+
+        Raises
+        ------
+        PictureError
+            If it cannot be read as one, so that nothing could be kept.
+        """
+        if self._decisions is None:
             return
+        digest = Picture(staged.to_bytes()).digest(self._key)
         if verdict is None:
             self._decisions.withdraw(digest)
         else:
@@ -132,14 +148,17 @@ class Looking:
         return self._decisions.find(picture.digest(self._key))
 
     def _search(self, instance: SurveyedInstance, picture: Picture) -> Examination:
-        if instance.ref in self._found:
-            return self._found[instance.ref]  # a source hands out no file that has changed
-        series = instance.series_uid.reveal() if instance.sop_class_uid in CT_CLASSES else None
-        if series is not None and series not in self._surveyed:
-            self._surveyed.add(series)
-            self._examiner.survey(series, self._pictures(series))
-        found = self._found[instance.ref] = self._examiner.examine(picture, series, self._is_known)
-        return found
+        with self._lock:  # the page asks in several threads
+            if instance.ref in self._found:
+                return self._found[instance.ref]  # a source hands out no file that has changed
+            series = instance.series_uid.reveal() if _is_slice(instance) else None
+            if series is not None and series not in self._surveyed:
+                self._examiner.survey(series, self._pictures(series))
+                self._surveyed.add(series)
+            found = self._examiner.examine(picture, series, self._is_known)
+            if found.searched:
+                self._found[instance.ref] = found
+            return found
 
     def _pictures(self, series: str) -> Iterator[Callable[[], Picture]]:
         """Yield the pictures of a series, each to be read when its turn comes: one is in memory at a time."""
@@ -151,3 +170,9 @@ class Looking:
         if isinstance(staged, Rejection):
             raise PictureError("not readable")  # it is held when its own turn comes
         return Picture(staged.to_bytes())
+
+
+def _is_slice(instance: SurveyedInstance) -> bool:
+    """Say whether a picture is one of a stack, in which text that is on many stands out: no localizer and no page."""
+    words = {word for value in instance.image_type for word in value.split()}
+    return instance.sop_class_uid in CT_CLASSES and not needs_person(instance) and words.isdisjoint(_LOCALIZERS)

@@ -6,6 +6,7 @@ A refused instance is a value in the stream with its reason. Nothing here writes
 from __future__ import annotations
 
 import re
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from bsti_submit.deid.certify import Gate, Harvest
@@ -127,6 +128,7 @@ class Work:
         self._compress = compress
         self._engine = Engine(prepared.profile)
         self._gate: Gate | None = None
+        self._staging = Lock()
         self.looking = Looking(prepared, decisions, key.derive(b"pictures"), self.stage)
         self.cleared: dict[InstanceRef, str] = {}
         """The marks of the decisions by which pictures went on because a person had cleared them."""
@@ -215,6 +217,10 @@ class Work:
 
     def stage(self, instance: SurveyedInstance) -> Staged | Rejection:
         """De-identify one instance, without certifying it: for the final check, or for a person to look at."""
+        with self._staging:  # the page for pictures asks in several threads
+            return self._staged(instance)
+
+    def _staged(self, instance: SurveyedInstance) -> Staged | Rejection:
         try:
             data = self._source.read(instance.ref)
         except UnreadableInstance:

@@ -191,11 +191,15 @@ def find(models: Models, values: NDArray[np.uint16], low: int, high: int) -> lis
     flat = flattened(plane)
     shown = windowed(plane, low, high)
     lines = joined(kernels)
-    sure = [line for line in lines if line.apart and line.score >= _PLAIN][:_MOST_LINES]
+    sure = [line for line in lines if line.apart and line.score >= _PLAIN]
     # What is less sure has to read like text, or else it is the grain of lungs and bones
-    unsure = [line for line in lines if not (line.apart and line.score >= _PLAIN)][:_MOST_PIECES]
-    return [_read(models, line, flat, shown, _LONGEST_READ) for line in sure] + [
-        _read(models, line, flat, shown, math.inf) for line in unsure
+    unsure = [line for line in lines if not (line.apart and line.score >= _PLAIN)]
+    return [
+        *(_read(models, line, flat, shown, _LONGEST_READ) for line in sure[:_MOST_LINES]),
+        *(_read(models, line, flat, shown, math.inf) for line in unsure[:_MOST_PIECES]),
+        # The rest is not read, which makes none of it a marker
+        *sure[_MOST_LINES:],
+        *unsure[_MOST_PIECES:],
     ]
 
 

@@ -35,6 +35,14 @@ MOST_FRAMES: Final = 64
 """Different frames of one picture that are looked at; longer films are for a person."""
 MOST_CLUSTERS: Final = 40
 """Places of strokes that are read one by one."""
+_LOSSY: Final = frozenset(
+    (
+        "1.2.840.10008.1.2.4.50",  # JPEG baseline
+        "1.2.840.10008.1.2.4.51",  # JPEG extended
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+        "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    )
+)
 LARGEST: Final = 24_000_000
 """Pixels of a frame; the largest radiographs have 18 million. A larger one does not fit into the detector's memory."""
 
@@ -50,10 +58,13 @@ class Examination:
     doubt
         Why a person has to look: `Reason.POSSIBLE_TEXT`, or that the picture cannot be decoded. None if nothing is left in
         doubt. The regions are to be blanked all the same.
+    searched
+        Whether the search came to its end; without that, no regions say nothing.
     """
 
     regions: tuple[Region, ...]
     doubt: Reason | None
+    searched: bool = True
 
 
 class Examiner:
@@ -61,8 +72,8 @@ class Examiner:
 
     def __init__(self) -> None:
         self._reader = Reader()
-        self._series: dict[Hashable, Projections] = {}
-        self._shared: dict[Hashable, list[Line]] = {}
+        self._series: dict[Hashable, dict[tuple[int, ...], Projections]] = {}
+        self._shared: dict[tuple[Hashable, tuple[int, ...]], list[Line]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -90,15 +101,18 @@ class Examiner:
             Each is called once, in any order; one picture is in memory at a time. A `PictureError` is passed over:
             `examine` tells of it.
         """
-        projections = self._series[key] = Projections()
-        self._shared.pop(key, None)
+        shapes: dict[tuple[int, ...], Projections] = {}
         for make in pictures:
             try:
                 picture = make()
                 for index in range(picture.geometry.frames):
-                    projections.add(picture.frame(index))
+                    values = picture.frame(index)
+                    shapes.setdefault(values.shape, Projections()).add(values)
             except PictureError:
                 continue
+        # Not before the end: nothing is judged by a part of the slices.
+        self._series[key] = shapes
+        self._shared = {place: lines for place, lines in self._shared.items() if place[0] != key}
 
     def examine(self, picture: Picture, key: Hashable | None, is_known: IsKnown) -> Examination:
         """Examine one picture. It raises nothing: what cannot be examined is a doubt.
@@ -115,19 +129,19 @@ class Examiner:
         """
         geometry = picture.geometry
         if geometry.rows * geometry.columns > LARGEST:
-            return Examination((), Reason.POSSIBLE_TEXT)
-        series = None if key is None else self._series.get(key)
+            return Examination((), Reason.POSSIBLE_TEXT, searched=False)
+        series = self._series.get(key, {}).get((geometry.rows, geometry.columns))
         try:
-            if series is not None and series.shape == (geometry.rows, geometry.columns) and geometry.samples == 1:
+            if series is not None and geometry.samples == 1 and not _is_lossy(picture):
                 judgement = self._slice(picture, key, series, is_known)
             else:
                 judgement = self._alone(picture, is_known)
         except PictureError:
-            return Examination((), Reason.PIXEL_CODING)
+            return Examination((), Reason.PIXEL_CODING, searched=False)
         except ReaderError:
-            return Examination((), Reason.POSSIBLE_TEXT)
+            return Examination((), Reason.POSSIBLE_TEXT, searched=False)
         except Exception:  # noqa: BLE001 - palettes may be malformed in any way, and errors quote them
-            return Examination((), Reason.UNREADABLE)
+            return Examination((), Reason.UNREADABLE, searched=False)
         return Examination(tuple(sorted(set(judgement.blanked))), Reason.POSSIBLE_TEXT if judgement.doubtful else None)
 
     def _alone(self, picture: Picture, is_known: IsKnown) -> Judgement:
@@ -162,6 +176,7 @@ class Examiner:
             # What does not read like text may still be some
             judgement.doubtful |= len(part.known) < len(places)
             _add(judgement, part)
+        judgement.doubtful |= not _whole(values, judgement)
         return judgement
 
     def _find(self, values: NDArray[Any]) -> list[Line]:
@@ -170,16 +185,19 @@ class Examiner:
 
     def _slice(self, picture: Picture, key: Hashable, series: Projections, is_known: IsKnown) -> Judgement:
         """Apply what the series shows as a whole, and look at slices that show more."""
-        if key not in self._shared:
-            self._shared[key] = list(self._lines_of(series))
-        judgement = judge(self._shared[key], series.shape, is_known)
+        place = key, series.shape
+        if place not in self._shared:
+            self._shared[place] = list(self._lines_of(series))
+        judgement = Judgement()
         for index in range(picture.geometry.frames):
             values = picture.frame(index)
-            if strokes.unexplained(values, judgement.known):
-                _add(judgement, self._look(values, is_known))
-                judgement.doubtful |= strokes.unexplained(values, judgement.known)
-            known = judgement.known
-            judgement.doubtful |= not all(strokes.is_whole(values, line, known) for line in judgement.blanked)
+            # A marker that was read in one frame says nothing of what stands there in another.
+            own = judge(self._shared[place], series.shape, is_known)
+            if strokes.unexplained(values, own.known):
+                _add(own, self._look(values, is_known))
+                own.doubtful |= strokes.unexplained(values, own.known)
+            own.doubtful |= not _whole(values, own)
+            _add(judgement, own)
         return judgement
 
     def _lines_of(self, series: Projections) -> Iterator[Line]:
@@ -208,6 +226,18 @@ def _add(whole: Judgement, part: Judgement) -> None:
     whole.blanked += part.blanked
     whole.kept += part.kept
     whole.doubtful |= part.doubtful
+    whole.leave_no_initials()
+
+
+def _whole(values: NDArray[Any], judgement: Judgement) -> bool:
+    """Say whether all lines that are to be blanked were found from end to end."""
+    return all(strokes.is_whole(values, line, judgement.known) for line in judgement.blanked)
+
+
+def _is_lossy(picture: Picture) -> bool:
+    """Say whether values were lost to compression: then what was drawn has no single value any more."""
+    lost = str(picture.dataset.get("LossyImageCompression", "")) == "01"
+    return lost or picture.geometry.transfer_syntax_uid in _LOSSY
 
 
 def _planes(picture: Picture, index: int) -> Iterator[NDArray[Any]]:

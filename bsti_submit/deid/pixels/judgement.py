@@ -60,6 +60,13 @@ class Judgement:
         """All that is accounted for."""
         return self.blanked + self.kept
 
+    def leave_no_initials(self) -> None:
+        """Blank what reads as a marker but stands beside other text: it is part of that."""
+        for region in list(self.kept):
+            if any(_beside(region, line) for line in self.blanked):
+                self.kept.remove(region)
+                self.blanked.append(region)
+
 
 def judge(lines: Iterable[Line], shape: tuple[int, ...], is_known: Callable[[str], bool]) -> Judgement:
     """Judge the lines of a picture of shape (rows, columns).
@@ -84,10 +91,7 @@ def judge(lines: Iterable[Line], shape: tuple[int, ...], is_known: Callable[[str
             continue
         stays = marker and not is_known(line.text)
         (judgement.kept if stays else judgement.blanked).append(inside)
-    for region in list(judgement.kept):
-        if any(_beside(region, line) for line in judgement.blanked):
-            judgement.kept.remove(region)
-            judgement.blanked.append(region)
+    judgement.leave_no_initials()
     return judgement
 
 

@@ -31,6 +31,9 @@ _LONGEST_ANSWER: Final = 1 << 20
 TIME_LIMIT: Final = 120.0
 """Seconds for one picture: a radiograph of 10 million pixels takes about ten on one slow core."""
 
+MOST_FAILURES: Final = 4
+"""In a row. Then nothing more is asked: a study of 500 slices would wait for a day and be held all the same."""
+
 
 class ReaderError(Exception):
     """The picture could not be searched: the process died, took too long or answered nonsense."""
@@ -67,6 +70,7 @@ class Reader:
         self.read_count = 0
         """Pictures that were searched."""
         self.started = 0
+        self._failures = 0
         """How often the process was started."""
 
     def __enter__(self) -> Self:
@@ -101,16 +105,24 @@ class Reader:
             self.read_count += not places
             fresh = self._process is None or self._process.poll() is not None
             try:
-                return self._ask(values, window, places)
+                return self._answered(values, window, places)
             except ReaderError:
-                self._end()
                 if fresh:
                     raise
-            try:
-                return self._ask(values, window, places)  # what came before may have worn it out
-            except ReaderError:
-                self._end()
-                raise
+            return self._answered(values, window, places)  # what came before may have worn it out
+
+    def _answered(self, values: NDArray[np.uint16], window: tuple[int, int], places: Sequence[Region]) -> list[Line]:
+        """Ask once. Whatever goes wrong ends the process: its next answer would be that to another picture."""
+        if self._failures >= MOST_FAILURES:
+            raise ReaderError("the text detector does not work")
+        try:
+            lines = self._ask(values, window, places)
+        except BaseException:
+            self._failures += 1
+            self._end()
+            raise
+        self._failures = 0
+        return lines
 
     def _ask(self, values: NDArray[np.uint16], window: tuple[int, int], places: Sequence[Region]) -> list[Line]:
         process = self._running()
