@@ -160,7 +160,9 @@ def _item(work: Work, instance: SurveyedInstance, frames: int, group: str, look:
 
     def suggested() -> tuple[Region, ...]:
         staged = work.stage(instance)
-        return () if isinstance(staged, Rejection) else work.looking.suggested(instance, staged)
+        if isinstance(staged, Rejection):
+            raise UnreadableInstance(instance.ref)  # not searched is not the same as nothing found
+        return work.looking.suggested(instance, staged)
 
     reason = look.reason
     if screen(instance).reason is Reason.HEAD_COVERED:

@@ -2,7 +2,7 @@
 
 Two independent looks: a trained detector finds lines (`reader`), a screen finds drawn strokes in the stored values
 (`strokes`). What the detector is sure of is blanked; strokes that it does not account for are a doubt. Of a CT series
-every slice is screened, and the detector is asked only where the screen is not silent.
+every slice is screened, and the detector is asked where the screen is not silent, and about the mean of the series.
 
 What was read never leaves this module: an examination holds places only.
 """

@@ -70,8 +70,9 @@ class Reader:
         self.read_count = 0
         """Pictures that were searched."""
         self.started = 0
-        self._failures = 0
         """How often the process was started."""
+        self._failures = 0
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +81,11 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, also in the middle of a picture that another thread asked about."""
+        self._closed = True
+        if (process := self._process) is not None:
+            with suppress(OSError):
+                process.kill()
         with self._lock:
             self._end()
 
@@ -113,7 +118,7 @@ class Reader:
 
     def _answered(self, values: NDArray[np.uint16], window: tuple[int, int], places: Sequence[Region]) -> list[Line]:
         """Ask once. Whatever goes wrong ends the process: its next answer would be that to another picture."""
-        if self._failures >= MOST_FAILURES:
+        if self._closed or self._failures >= MOST_FAILURES:
             raise ReaderError("the text detector does not work")
         try:
             lines = self._ask(values, window, places)
