@@ -234,7 +234,7 @@ def jobs_for(
     """Return the jobs for so many cases."""
     numbers = range(1, count + 1)
     return [
-        Job(seed, modality, tuple(numbers[first : first + BATCH]), sorts, faces, **other)  # type: ignore[arg-type]
+        Job(seed, modality, tuple(numbers[first : first + BATCH]), sorts, faces, **other)  # type: ignore[arg-type] # `other` is what `jobs_for` was given
         for first in range(0, count, BATCH)
     ]
 

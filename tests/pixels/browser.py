@@ -13,6 +13,8 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -40,6 +42,9 @@ def missing() -> str:
     if not chromium():
         return "no Chromium on this machine"
     return "" if shutil.which("chromedriver") else "no chromedriver on this machine"
+
+
+needs_browser = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser is here")
 
 
 class Browser:

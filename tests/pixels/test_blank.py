@@ -58,8 +58,6 @@ from tests.pixels.blanking import (
     values_of,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 REGIONS = (Region(3, 4, 11, 9), Region(20, -5, 99, 3), Region(0, 22, 1, 24))
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 

@@ -17,7 +17,7 @@ from bsti_submit.deid.pixels.render import render
 from bsti_submit.deid.pixels.review import ReviewServer
 from bsti_submit.deid.pixels.review_items import ReviewItem
 from bsti_submit.model import InstanceRef, Reason
-from tests.pixels.browser import missing, open_browser
+from tests.pixels.browser import needs_browser, open_browser
 from tests.pixels.test_review import Client, radiograph
 
 pytestmark = [pytest.mark.server, pytest.mark.enable_socket]
@@ -247,7 +247,6 @@ def test_series_with_something_held_come_first_and_stay_together():
         assert [one.ref.number for one in desk.review.items] == [3, 5, 2, 4, 1]
 
 
-needs_browser = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser is here")
 READY = "!document.querySelector('button.clear').disabled"
 CHOSEN = "document.getElementById('ref').textContent === arguments[0]"
 COUNT = "document.querySelectorAll('#paper .box').length === arguments[0]"

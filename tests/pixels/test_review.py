@@ -19,7 +19,7 @@ from bsti_submit.deid.pixels.review import Ended, Mode, ReviewServer
 from bsti_submit.deid.pixels.review_items import ReviewItem
 from bsti_submit.model import InstanceRef, Reason
 from tests.intake.factory import CR, dataset, encode
-from tests.pixels.browser import missing, open_browser
+from tests.pixels.browser import needs_browser, open_browser
 
 pytestmark = [pytest.mark.server, pytest.mark.enable_socket]
 
@@ -280,9 +280,6 @@ def test_held_pictures_come_first():
 def test_neither_the_items_nor_the_server_show_pictures_in_their_repr():
     assert "PNG" not in repr(item(1))
     assert "functools" not in repr(item(1))
-
-
-needs_browser = pytest.mark.skipif(bool(missing()), reason=missing() or "a browser is here")
 
 
 @pytest.fixture(scope="module")

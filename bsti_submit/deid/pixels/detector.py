@@ -169,7 +169,7 @@ def _scaled(values: Plane, scale: float) -> Plane:
         return values
     kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
     scaled: Any = cv2.resize(values, None, fx=scale, fy=scale, interpolation=kind)
-    return scaled  # type: ignore[no-any-return]
+    return scaled  # type: ignore[no-any-return] # as above
 
 
 def windowed(values: Plane, low: float, high: float) -> Grey:
